@@ -11,20 +11,20 @@ abdomen/chest         top of the liver (dome of the right diaphragm)
 chest/head            lower edge of the vertebra C7: the neck belongs to the head
 ====================  =============================================
 
-All positions are RAS millimetres: coordinates grow to the patient's Right, Anterior and Superior side, so the liver lies at
-positive R and the apex of the heart at negative R.
+All positions are RAS millimetres: coordinates grow to the patient's Right, Anterior and Superior side, so the liver lies
+at positive R and the apex of the heart at negative R.
 """
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
-
 from SlicerHPOLib.fieldofview.regions import BODY
 
-BOUNDARIES = tuple(f"{below}/{above}" for below, above in zip(BODY[:-1], BODY[1:], strict=True))
+BOUNDARIES = tuple(f"{below}/{above}" for below, above in itertools.pairwise(BODY))
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,8 +32,8 @@ class Landmarks:
     """Where the regions, the targets of a scan and the spinal canal of an anatomy are.
 
     Args:
-        boundaries_mm: S of the region boundaries ("legs/pelvis", ...) that lie within the anatomy or at an end of it. They name
-            one unbroken run of regions: an anatomy that shows chest and pelvis shows the abdomen too.
+        boundaries_mm: S of the region boundaries ("legs/pelvis", ...) that lie within the anatomy or at an end of it.
+            They name one unbroken run of regions: an anatomy that shows chest and pelvis shows the abdomen too.
         sites_mm: centres (R, A, S) of what a scan is aimed at, such as "brain", "liver" or "knee_left".
         canal_mm: (M, 3) centre line of the spinal canal, inferior to superior; (0, 3) if there is none.
         only: the region of an anatomy without any boundary, such as a head cut above C7.
@@ -57,7 +57,7 @@ class Landmarks:
         if present != list(range(min(present, default=0), max(present, default=-1) + 1)):
             raise ValueError(f"the boundaries {self._ordered()} skip a region; name every boundary in between")
         heights = [self.boundaries_mm[name] for name in self._ordered()]
-        if any(low >= high for low, high in zip(heights[:-1], heights[1:], strict=True)):
+        if any(low >= high for low, high in itertools.pairwise(heights)):
             raise ValueError(f"the boundaries {self.boundaries_mm} are not in inferior-to-superior order along S")
         if np.ndim(self.canal_mm) != 2 or np.shape(self.canal_mm)[1] != 3:
             raise ValueError(f"canal_mm has shape {np.shape(self.canal_mm)}; expected (points, 3)")
@@ -66,7 +66,7 @@ class Landmarks:
         return [name for name in BOUNDARIES if name in self.boundaries_mm]
 
     def region_at(self, s_mm: float) -> str:
-        """Name of the region at height `s_mm` by the landmark rule; a boundary itself belongs to the region above it."""
+        """Name of the body region at height `s_mm`; a boundary itself belongs to the region above it."""
         names = self._ordered()
         if not names:
             return self.only
@@ -91,5 +91,5 @@ class Anatomy(Protocol):
     box_mm: np.ndarray
 
     def labels_at(self, points_mm: np.ndarray) -> np.ndarray:
-        """Tissue labels (uint8, shape (...)) at `points_mm` (float32, shape (..., 3), RAS mm); 0 (air) outside the body."""
+        """Tissue labels (uint8, (...)) at `points_mm` (float32, (..., 3), RAS mm); 0 (air) outside the body."""
         ...
