@@ -1,0 +1,1 @@
+"""SlicerHPOLib: what a deployed model needs to run, without Slicer, Qt or any training library."""

@@ -1,0 +1,193 @@
+"""From a volume in any orientation to axial slices for the network.
+
+A slice is the plane of constant S (RAS mm). Volumes whose axes run along R, A and S are read as they are stored; oblique ones are
+resampled on true axial planes, so that a tilted acquisition gives the same answer as its untilted twin. Slices run from inferior to
+superior; in a slice the first row is anterior and the first column is the patient's right, as radiologists look at it.
+
+The slice is resized to the network's square input with one scale for both directions, so its proportions in mm are kept and what
+is left over stays black. Work proceeds in blocks of slices: memory beyond the volume itself grows only with the inputs returned
+(37 kB a slice at 96 x 96).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..image import Image
+from ..job import Job
+
+BLOCK = 16  # slices handled at once
+ALIGNED = 0.01  # largest off-axis direction cosine (0.6 degrees) of a volume that counts as aligned with R, A, S
+LOW_PERCENTILE, HIGH_PERCENTILE = 1.0, 99.0  # of a slice: what becomes 0 and 1
+DIMMEST = 0.1  # a slice is brightened at most until its range is this part of the volume's: noise stays dark
+
+
+@dataclass(frozen=True)
+class AxialPlanes:
+    """The axial planes of a volume, not yet read.
+
+    positions_mm: (N,) S of each plane, increasing. spacing_mm: (row, column) distance of pixels.
+    shape: (rows, columns). read: (first, stop) -> (stop - first, rows, columns) float32, rows anterior to posterior, columns right to left.
+    """
+
+    positions_mm: np.ndarray
+    spacing_mm: tuple[float, float]
+    shape: tuple[int, int]
+    read: Callable[[int, int], np.ndarray]
+
+    def __len__(self) -> int:
+        return len(self.positions_mm)
+
+    @property
+    def side_mm(self) -> float:
+        """Side of the smallest square that holds a slice."""
+        return max(n * s for n, s in zip(self.shape, self.spacing_mm, strict=True))
+
+
+@dataclass(frozen=True, eq=False)
+class SliceInputs:
+    """What the network sees of a volume.
+
+    images: (N, size, size) float32 in [0, 1]. side_mm: side of the square in mm. positions_mm: (N,) S of each slice, increasing.
+    tissue: (N,) bool, False where a slice shows only air.
+    """
+
+    images: np.ndarray
+    side_mm: float
+    positions_mm: np.ndarray
+    tissue: np.ndarray
+
+
+def axial_planes(image: Image) -> AxialPlanes:
+    """The axial planes of `image`, inferior to superior (no voxel is read yet)."""
+    directions, spacing = image.directions, np.asarray(image.spacing_mm, float)
+    # Which voxel axis runs along R, A, S: the permutation that collects the most cosine.
+    axes = max(
+        ((a, b, c) for a in range(3) for b in range(3) for c in range(3) if len({a, b, c}) == 3),
+        key=lambda p: sum(abs(directions[row, axis]) for row, axis in enumerate(p)),
+    )
+    off_axis = max(abs(directions[row, axis]) for axis in range(3) for row in range(3) if axes[row] != axis)
+    if off_axis <= ALIGNED:
+        return _stored_planes(image, axes, spacing)
+    return _resampled_planes(image, axes, spacing)
+
+
+def _stored_planes(image: Image, axes: tuple[int, int, int], spacing: np.ndarray) -> AxialPlanes:
+    """The planes of a volume whose axes run along R, A and S: views of its voxels."""
+    right, anterior, superior = axes
+    voxels = image.voxels.transpose(2 - superior, 2 - anterior, 2 - right)  # (k, j, i) -> (S, A, R)
+    up = np.array([image.directions[row, axis] > 0 for row, axis in enumerate(axes)])
+    voxels = voxels[:: 1 if up[2] else -1, :: -1 if up[1] else 1, :: -1 if up[0] else 1]
+    centre = (np.array(image.voxels.shape[::-1]) - 1) / 2
+    middle = image.ijk_to_ras[2, :3] @ centre + image.ijk_to_ras[2, 3]
+    positions = middle + (np.arange(len(voxels)) - (len(voxels) - 1) / 2) * spacing[superior]
+    return AxialPlanes(
+        positions,
+        (float(spacing[anterior]), float(spacing[right])),
+        voxels.shape[1:],
+        lambda first, stop: voxels[first:stop].astype(np.float32),
+    )
+
+
+def _resampled_planes(image: Image, axes: tuple[int, int, int], spacing: np.ndarray) -> AxialPlanes:
+    """True axial planes through an oblique volume: trilinear, 0 outside it, spacings as of the nearest voxel axes."""
+    from scipy.ndimage import affine_transform
+
+    shape = np.array(image.voxels.shape[::-1])
+    faces = np.array(np.meshgrid(*[(-0.5, n - 0.5) for n in shape], indexing="ij")).reshape(3, 8)
+    corners = image.ijk_to_ras[:3, :3] @ faces + image.ijk_to_ras[:3, 3:]
+    low, high = corners.min(1), corners.max(1)
+    step = spacing[list(axes)]
+    columns, rows, planes = (int(np.ceil((high - low)[d] / step[d] - 1e-6)) for d in range(3))
+    start = (low + high) / 2 + np.array([(columns - 1) / 2 * step[0], (rows - 1) / 2 * step[1], -(planes - 1) / 2 * step[2]])
+    positions = start[2] + np.arange(planes) * step[2]
+
+    ras_to_ijk = np.linalg.inv(image.ijk_to_ras)
+    # (plane, row, column) -> RAS -> (k, j, i)
+    grid_to_ras = np.array([[0, 0, -step[0]], [0, -step[1], 0], [step[2], 0, 0]])
+    matrix = (ras_to_ijk[:3, :3] @ grid_to_ras)[::-1]
+
+    def read(first: int, stop: int) -> np.ndarray:
+        corner = start + (0, 0, first * step[2])
+        offset = (ras_to_ijk[:3, :3] @ corner + ras_to_ijk[:3, 3])[::-1]
+        return affine_transform(
+            image.voxels, matrix, offset, (stop - first, rows, columns), output=np.float32, order=1, mode="grid-constant"
+        )
+
+    return AxialPlanes(positions, (float(step[1]), float(step[0])), (rows, columns), read)
+
+
+def resize_weights(count: int, spacing_mm: float, size: int, side_mm: float) -> np.ndarray:
+    """Weights (size, count) that resize `count` pixels, centred, to `size` pixels over `side_mm`.
+
+    Linear interpolation where the input is coarser, and a tent as wide as the output pixel (no aliasing) where it is finer. Output
+    pixels whose centre lies outside the input are 0.
+    """
+    pixel = side_mm / size
+    to = (np.arange(size) - (size - 1) / 2) * pixel
+    at = (np.arange(count) - (count - 1) / 2) * spacing_mm
+    weights = np.maximum(0, 1 - np.abs(to[:, None] - at[None]) / max(pixel, spacing_mm))
+    inside = np.abs(to) <= count * spacing_mm / 2
+    total = weights.sum(1)
+    return (weights * (inside / np.where(total > 0, total, 1))[:, None]).astype(np.float32)
+
+
+def scale_intensity(images: np.ndarray, inside: np.ndarray, dimmest: float = 0.0) -> np.ndarray:
+    """Scale each image to [0, 1] by its own percentiles 1 and 99, robustly against coil fall-off along the body.
+
+    Args:
+        images: (N, size, size) float32. inside: (size, size) bool, the pixels that show the volume.
+        dimmest: no image's range is taken as smaller than this (in intensities), so that noise is not blown up.
+    """
+    low, high = np.percentile(images[:, inside], (LOW_PERCENTILE, HIGH_PERCENTILE), axis=1)
+    span = np.maximum(high - low, max(dimmest, 1e-20))
+    scaled = (images - low[:, None, None]) / span[:, None, None]
+    return np.clip(scaled, 0, 1, dtype=np.float32) * inside
+
+
+def slice_inputs(image: Image, size: int = 96, job: Job = Job()) -> SliceInputs:  # noqa: B008 (a Job() does nothing)
+    """All axial slices of `image` as the network's input.
+
+    Args:
+        image: any orientation and spacing.
+        size: side of the network's input in pixels.
+    """
+    planes = axial_planes(image)
+    side = planes.side_mm
+    by_row = resize_weights(planes.shape[0], planes.spacing_mm[0], size, side)
+    by_column = resize_weights(planes.shape[1], planes.spacing_mm[1], size, side)
+    inside = np.outer(by_row.any(1), by_column.any(1))
+    images = np.empty((len(planes), size, size), np.float32)
+    for first in range(0, len(planes), BLOCK):
+        job.progress(first / len(planes), "reading slices")
+        stop = min(first + BLOCK, len(planes))
+        images[first:stop] = by_row @ planes.read(first, stop) @ by_column.T
+    tissue = shows_tissue(images, inside)
+    spans = np.subtract(*np.percentile(images[:, inside], (HIGH_PERCENTILE, LOW_PERCENTILE), axis=1))
+    dimmest = DIMMEST * float(np.percentile(spans, 90))
+    for first in range(0, len(planes), BLOCK):  # in place, block by block: percentiles copy what they are given
+        block = slice(first, first + BLOCK)
+        images[block] = scale_intensity(images[block], inside, dimmest)
+    return SliceInputs(images, side, planes.positions_mm, tissue)
+
+
+def shows_tissue(images: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """(N,) bool: which slices show more than air.
+
+    A slice without tissue is far darker than the volume's bright slices, or dim and without structure (noise has no pixels that stand
+    out of its median once it is averaged over a few pixels).
+
+    Args:
+        images: (N, size, size) float32, unscaled. inside: (size, size) bool, the pixels that show the volume.
+    """
+    from scipy.ndimage import uniform_filter
+
+    smooth = uniform_filter(images, (0, 3, 3))[:, inside]
+    floor, middle, bright = np.percentile(smooth, (2, 50, 98), axis=1)
+    floor = min(float(floor.min()), float(middle.min()))  # offset of the volume's intensities
+    bright, middle = bright - floor, middle - floor
+    reference = np.percentile(bright, 95)
+    return (bright > 0.05 * reference) & ((bright > 0.2 * reference) | (bright > 2 * middle))

@@ -1,0 +1,1 @@
+"""Data set, training, evaluation and deployment of the field-of-view classifier."""

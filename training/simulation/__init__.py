@@ -1,0 +1,1 @@
+"""Simulated training data: no real patient is needed to train a model."""
