@@ -1,8 +1,8 @@
 """Chains of regions along an axis: the best one, and the sum of all, by one dynamic programme (Bertrand 2019, 2.6.4).
 
-A chain labels N slices with an unbroken run of R ordered regions, each in one piece: from slice to slice the label stays
-or goes up by one; it may begin and end with any region. Cut n, 0 <= n <= N, lies below slice n; a region is the slices
-between two cuts. The score of a chain is the sum of its slices' scores (eq. 2.23).
+A chain labels N slices with an unbroken run of R ordered regions, each in one piece: from slice to slice the label
+stays or goes up by one; it may begin and end with any region. Cut n, 0 <= n <= N, lies below slice n; a region is the
+slices between two cuts. The score of a chain is the sum of its slices' scores (eq. 2.23).
 
 The posterior of a chain is proportional to exp(score) times, for each of its boundaries, the part of the axis (between
 the first and the last slice) that lies between the two slices the boundary separates. A priori, boundaries thus fall
