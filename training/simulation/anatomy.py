@@ -11,7 +11,8 @@ abdomen/chest         top of the liver (dome of the right diaphragm)
 chest/head            lower edge of the vertebra C7: the neck belongs to the head
 ====================  =============================================
 
-All positions are RAS millimetres, growing to the patient's Right, Anterior and Superior side: the liver lies at positive R, the apex of the heart at negative R.
+All positions are RAS millimetres, growing to the patient's Right, Anterior and Superior side: the liver lies at
+positive R, the apex of the heart at negative R.
 """
 
 from __future__ import annotations
