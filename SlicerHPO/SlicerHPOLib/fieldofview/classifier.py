@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,6 +16,9 @@ from ..job import Job
 from .network import Architecture, build
 from .regions import CLASSES, Decision, DecisionModel, decide
 from .slices import SliceInputs, slice_inputs
+
+if TYPE_CHECKING:
+    import torch
 
 TASK = "mr-field-of-view"
 SIDE_UNIT_MM = 500.0  # the second input channel is the slice's side in this unit
@@ -35,18 +39,18 @@ class FieldOfView:
     decision: Decision
 
 
-def network_batch(images: np.ndarray, side_mm: float | np.ndarray, channels: int):
-    """Tensor (batch, channels, size, size) of slices (batch, size, size); the second channel is the physical side of the slice.
+def network_batch(images: torch.Tensor, side_mm: torch.Tensor | float, channels: int) -> torch.Tensor:
+    """The network's input (batch, channels, size, size) from slices (batch, 1, size, size) in [0, 1].
 
-    Without it a knee that fills its slice and a trunk that fills its own are the same size.
+    With two channels the second is the physical side of the slice, (batch,) or one for all, in units of 500 mm: without it, a knee
+    that fills its slice and a trunk that fills its own are the same size.
     """
+    if channels == 1:
+        return images
     import torch
 
-    batch = torch.from_numpy(np.ascontiguousarray(images, np.float32))[:, None]
-    if channels == 1:
-        return batch
-    side = torch.as_tensor(np.asarray(side_mm, np.float32) / SIDE_UNIT_MM).reshape(-1, 1, 1, 1)
-    return torch.cat([batch, side.expand_as(batch)], 1)
+    side = torch.as_tensor(side_mm, dtype=images.dtype, device=images.device) / SIDE_UNIT_MM
+    return torch.cat([images, side.reshape(-1, 1, 1, 1).expand_as(images)], 1)
 
 
 class Classifier:
@@ -92,8 +96,9 @@ class Classifier:
         with torch.inference_mode():
             for first in range(0, len(out), BATCH):
                 job.progress(first / len(out), "classifying slices")
-                batch = network_batch(inputs.images[first : first + BATCH], inputs.side_mm, self.architecture.channels)
-                out[first : first + BATCH] = torch.softmax(self.network(batch).double(), 1).numpy()
+                images = torch.from_numpy(inputs.images[first : first + BATCH])[:, None]
+                scores = self.network(network_batch(images, inputs.side_mm, self.architecture.channels))
+                out[first : first + BATCH] = torch.softmax(scores.double(), 1).numpy()
         return out
 
     def classify(
@@ -111,5 +116,5 @@ class Classifier:
         """
         inputs = slice_inputs(image, self.architecture.input_size, job.part(0.0, 0.5))
         probabilities = self.probabilities(inputs, job.part(0.5, 1.0))
-        decision = decide(probabilities, inputs.positions_mm, inputs.tissue, model=self.decision, fixed=fixed)
+        decision = decide(probabilities, inputs.positions_mm, inputs.tissue, **asdict(self.decision), fixed=fixed)
         return FieldOfView(inputs.positions_mm, inputs.tissue, probabilities, decision)

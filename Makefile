@@ -1,0 +1,40 @@
+# make run   install what is needed into .venv and classify the sample volumes
+# make test  the same with the test tools, then all tests
+# make lint  style checks
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+INPUT ?= Resources/SampleData
+OUT ?= out
+
+.PHONY: run test lint clean
+.DELETE_ON_ERROR:
+
+run: $(VENV)/.ready
+	@mkdir -p $(OUT)
+	@echo "Classifying the field of view of the volumes in $(INPUT); table, details and figures go to $(OUT)/"
+	@$(BIN)/slicerhpo classify $(INPUT) --csv $(OUT)/regions.csv --json $(OUT)/regions.json --figure $(OUT)/figures
+
+test: $(VENV)/.ready-test
+	@echo "Running all tests"
+	@$(BIN)/python -m pytest -n 2 $(TESTS)
+
+lint: $(VENV)/.ready-test
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+$(VENV)/.ready: pyproject.toml constraints.txt
+	@echo "Installing SlicerHPO into $(VENV) (a few minutes the first time)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PIP) "$$(grep '^torch==' constraints.txt)"
+	@$(PIP) --editable ".[training]" --constraint constraints.txt
+	@touch $@
+
+$(VENV)/.ready-test: $(VENV)/.ready
+	@echo "Installing the test tools"
+	@$(PIP) --editable ".[test]" --constraint constraints.txt
+	@touch $@
+
+clean:
+	rm -rf $(VENV) $(OUT)

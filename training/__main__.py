@@ -1,0 +1,207 @@
+"""The training system's commands: python -m training VERB TASK [options].
+
+prepare   label maps of the user's to the anatomies that simulation images
+simulate  a training set; sheet draws some of its slices
+train     a network on it
+evaluate  a model on simulated subjects it has not seen, and on real volumes
+deploy    a trained network to the bundle that SlicerHPOLib runs
+samples   the simulated volumes shipped in Resources/SampleData
+benchmark the speed of what users run
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+BUNDLE = ROOT / "Resources" / "Models" / "mr-field-of-view"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns its exit code (0 right, 2 bad input, 130 interrupted)."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except (ValueError, OSError) as error:
+        print(f"training: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("training: interrupted; what was finished is kept, the same command goes on from there.", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _job():
+    """A job that shows a progress bar on a terminal and nothing elsewhere."""
+    from SlicerHPOLib.job import Job
+
+    if not sys.stderr.isatty():
+        return Job()
+    from tqdm import tqdm
+
+    bar = tqdm(total=1.0, bar_format="{l_bar}{bar}| {elapsed}<{remaining} {desc}", leave=False)
+
+    def report(fraction: float, text: str) -> None:
+        bar.n = fraction
+        bar.set_description_str(text, refresh=False)
+        bar.refresh()
+
+    return Job(report)
+
+
+def _prepare(options) -> None:
+    from .simulation.labelmapcache import prepare_label_maps
+
+    for path in prepare_label_maps(options.source, options.out, _job()):
+        print(path)
+
+
+def _simulate(options) -> None:
+    from .fieldofview.dataset import load, simulate
+    from .fieldofview.sheet import shares
+
+    simulate(
+        options.out, volumes=options.volumes, per_volume=options.slices, size=options.size, seed=options.seed, maps_dir=options.maps,
+        workers=options.workers, job=_job(),
+    )  # fmt: skip
+    slices = load(options.out)
+    print(f"{options.out}: {len(slices)} slices of {options.volumes} volumes; {shares(slices.labels)}")
+
+
+def _sheet(options) -> None:
+    from .fieldofview.sheet import contact_sheet
+
+    print(contact_sheet(options.out, seed=options.seed, maps_dir=options.maps, job=_job()))
+
+
+def _train(options) -> None:
+    import torch
+    from SlicerHPOLib.fieldofview.network import Architecture
+
+    from .fieldofview.train import TrainingPlan, train
+
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    architecture = Architecture(
+        options.size, options.channels, options.blocks, options.layers, options.filters, options.kernel, options.separable, tuple(options.hidden),
+        options.dropout,
+    )  # fmt: skip
+    plan = TrainingPlan(
+        architecture, options.optimizer, options.learning_rate, options.weight_decay, epochs=options.epochs, batch=options.batch,
+        seed=options.seed, precision=options.precision,
+    )  # fmt: skip
+    print(train(options.data, options.out, plan, _job()))
+
+
+def _evaluate(options) -> None:
+    from SlicerHPOLib.bundle import find_bundle
+    from SlicerHPOLib.fieldofview.classifier import Classifier
+
+    from .fieldofview.evaluate import TEST_SEED, describe, measure, real_cases, simulated_cases
+
+    classifier = Classifier.load(find_bundle(options.model))
+    if options.volumes:
+        cases = simulated_cases(classifier, options.volumes, TEST_SEED, options.maps, _job())
+        print(describe("simulated", measure(cases, classifier.decision)))
+    if options.real:
+        print(describe("real", measure(real_cases(classifier, options.real, _job()), classifier.decision)))
+
+
+def _deploy(options) -> None:
+    from .fieldofview.deploy import deploy
+
+    folder = deploy(options.run_dir, options.out, maps_dir=options.maps, real_dir=options.real, test_volumes=options.volumes, job=_job())
+    print((folder / "README.md").read_text())
+
+
+def _samples(options) -> None:
+    from .fieldofview.samples import write_samples
+
+    for path in write_samples(options.out, _job()):
+        print(path)
+
+
+def _benchmark(options) -> None:
+    from .fieldofview.benchmark import benchmark
+
+    benchmark(options.model)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("python -m training", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    verbs = parser.add_subparsers(required=True, metavar="VERB")
+
+    def verb(name: str, run, text: str, tasks=("fieldofview",)) -> argparse.ArgumentParser:
+        command = verbs.add_parser(name, help=text, description=text, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+        command.add_argument("task", choices=tasks)
+        command.set_defaults(run=run)
+        return command
+
+    def maps(command: argparse.ArgumentParser) -> None:
+        command.add_argument("--maps", metavar="DIR", help="label maps prepared by `prepare labelmaps`; without it only procedural bodies are imaged")
+
+    command = verb("prepare", _prepare, "prepare label maps for simulation", ("labelmaps",))
+    command.add_argument("--source", required=True, metavar="DIR", help="folder with the label maps")
+    command.add_argument("--out", required=True, metavar="DIR")
+
+    command = verb("simulate", _simulate, "simulate a training set")
+    command.add_argument("--out", required=True, metavar="DIR")
+    command.add_argument("--volumes", type=int, default=8000)
+    command.add_argument("--slices", type=int, default=12, help="at most, of a volume")
+    command.add_argument("--size", type=int, default=96, help="of a slice in pixels")
+    command.add_argument("--seed", type=int, default=0)
+    command.add_argument("--workers", type=int, default=2)
+    maps(command)
+
+    command = verb("sheet", _sheet, "draw simulated slices of every protocol")
+    command.add_argument("--out", required=True, metavar="FILE.png")
+    command.add_argument("--seed", type=int, default=0)
+    maps(command)
+
+    command = verb("train", _train, "train a network; goes on from its checkpoint")
+    command.add_argument("--data", required=True, metavar="DIR")
+    command.add_argument("--out", required=True, metavar="DIR")
+    command.add_argument("--size", type=int, default=96)
+    command.add_argument("--channels", type=int, default=2, help="1: the slice alone; 2: and its physical size")
+    command.add_argument("--blocks", type=int, default=5)
+    command.add_argument("--layers", type=int, default=2)
+    command.add_argument("--filters", type=int, default=32)
+    command.add_argument("--kernel", type=int, default=3)
+    command.add_argument("--separable", action="store_true")
+    command.add_argument("--hidden", type=int, nargs="*", default=[256])
+    command.add_argument("--dropout", type=float, default=0.5)
+    command.add_argument("--optimizer", choices=("adamw", "sgd"), default="adamw")
+    command.add_argument("--learning-rate", type=float, default=1e-3)
+    command.add_argument("--weight-decay", type=float, default=0.02)
+    command.add_argument("--epochs", type=int, default=10)
+    command.add_argument("--batch", type=int, default=64)
+    command.add_argument("--seed", type=int, default=0)
+    command.add_argument("--precision", choices=("float32", "bfloat16"), default="bfloat16")
+    command.add_argument("--threads", type=int, help="of the CPU")
+
+    command = verb("evaluate", _evaluate, "measure a model on simulated subjects and on real volumes")
+    command.add_argument("--model", default=str(BUNDLE), metavar="NAME|DIR")
+    command.add_argument("--volumes", type=int, default=100, help="simulated ones; 0: none")
+    command.add_argument("--real", metavar="DIR", help="folder with manifest.csv (columns file, part)")
+    maps(command)
+
+    command = verb("deploy", _deploy, "calibrate, measure and write the bundle with its model card")
+    command.add_argument("--run", required=True, dest="run_dir", metavar="DIR", help="folder of a training")
+    command.add_argument("--out", default=str(BUNDLE), metavar="DIR")
+    command.add_argument("--volumes", type=int, default=100, help="simulated ones to measure on")
+    command.add_argument("--real", metavar="DIR", help="folder with manifest.csv (columns file, part)")
+    maps(command)
+
+    command = verb("samples", _samples, "write the simulated sample volumes")
+    command.add_argument("--out", default=str(ROOT / "Resources" / "SampleData"), metavar="DIR")
+
+    command = verb("benchmark", _benchmark, "time what users run")
+    command.add_argument("--model", default=str(BUNDLE), metavar="NAME|DIR")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,44 @@
+"""Training state on disk: safetensors and JSON, so that a killed training goes on exactly where it was and nothing is unpickled."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+
+def save_checkpoint(path: str | Path, network: torch.nn.Module, optimizer: torch.optim.Optimizer, state: dict) -> None:
+    """Write network, optimizer and `state` (JSON) to one file, atomically."""
+    path = Path(path)
+    tensors = {f"network.{name}": t.detach().clone().contiguous() for name, t in network.state_dict().items()}
+    for index, values in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{index}.{key}": torch.as_tensor(value).clone().contiguous() for key, value in values.items()}
+    partial = path.with_name(path.name + ".partial")
+    save_file(tensors, partial, metadata={"state": json.dumps(state)})
+    os.replace(partial, path)
+
+
+def load_checkpoint(path: str | Path, network: torch.nn.Module, optimizer: torch.optim.Optimizer | None = None) -> dict:
+    """Restore the network, and the optimizer if given; returns `state`. Raises ValueError if the file is of another network."""
+    with safe_open(path, "pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+        state = json.loads(file.metadata()["state"])
+    weights = {name.removeprefix("network."): t for name, t in tensors.items() if name.startswith("network.")}
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        raise ValueError(f"The checkpoint {path} is of another network: {error}") from None
+    if optimizer is None:
+        return state
+    restored = optimizer.state_dict()
+    restored["state"] = {}
+    for name, tensor in tensors.items():
+        if name.startswith("optimizer."):
+            _, index, key = name.split(".", 2)
+            restored["state"].setdefault(int(index), {})[key] = tensor
+    optimizer.load_state_dict(restored)
+    return state

@@ -1,0 +1,179 @@
+"""The training set of the field of view: simulated axial slices with their region, made in parallel and read back whole.
+
+A data set is a folder of shards (`shard-00000.npz`) and `dataset.json`, which says how it was made. Volume n of a data set depends
+only on the seed and n, so the result is the same for any number of workers, and an interrupted simulation goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from SlicerHPOLib.fieldofview.slices import DIMMEST, HIGH_PERCENTILE, LOW_PERCENTILE, resize_weights, scale_intensity
+from SlicerHPOLib.job import Job
+
+from ..simulation.anatomy import Anatomy
+from ..simulation.mri import Volume, draw_volume, render_planes
+from ..simulation.protocols import PROTOCOLS
+
+VOLUMES_PER_SHARD = 250
+LEAST_TISSUE = 0.01  # of a plane: with less it is left out, as the classifier leaves out slices of air
+BODY_SHARE = 4.0  # share of procedural bodies among the anatomies; the label maps have theirs in labelmaps.py
+
+
+@dataclass(frozen=True, eq=False)
+class Slices:
+    """images: (N, size, size) uint8. labels: (N,) uint8 index into CLASSES. side_mm: (N,) float32. volume: (N,) int32. protocol: (N,) uint8
+    index into PROTOCOLS."""
+
+    images: np.ndarray
+    labels: np.ndarray
+    side_mm: np.ndarray
+    volume: np.ndarray
+    protocol: np.ndarray
+
+    FIELDS = ("images", "labels", "side_mm", "volume", "protocol")
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def where(self, chosen: np.ndarray) -> Slices:
+        """The slices at which `chosen` (N,) is true."""
+        return Slices(*(getattr(self, name)[chosen] for name in self.FIELDS))
+
+    @classmethod
+    def join(cls, parts: list[Slices]) -> Slices:
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in cls.FIELDS))
+
+
+def draw_subject(seed: int, index: int, maps: list[tuple[float, list[Anatomy]]], protocol: str | None = None) -> tuple[Volume, np.random.Generator]:
+    """Volume `index` of the data set with `seed`: a new procedural body or one of the label maps, and the generator to render it with."""
+    from ..simulation.body import sample_body
+
+    rng = np.random.default_rng([seed, index])
+    body = sample_body(rng)
+    return draw_volume(rng, [(BODY_SHARE, [body]), *maps], protocol), rng
+
+
+def volume_slices(volume: Volume, rng: np.random.Generator, count: int, size: int, index: int = 0) -> Slices:
+    """Up to `count` random axial slices of a volume as the network's input."""
+    positions = volume.positions_mm
+    chosen = np.sort(rng.choice(len(positions), min(count, len(positions)), replace=False))
+    planes, spacing, tissue = render_planes(volume, positions[chosen], rng, longest=128)
+    side = max(planes.shape[1] * spacing[0], planes.shape[2] * spacing[1])
+    by_row, by_column = (resize_weights(planes.shape[1 + d], spacing[d], size, side) for d in (0, 1))
+    inside = np.outer(by_row.any(1), by_column.any(1))
+    images = by_row @ planes @ by_column.T
+    spans = np.subtract(*np.percentile(images[:, inside], (HIGH_PERCENTILE, LOW_PERCENTILE), axis=1))
+    images = scale_intensity(images, inside, DIMMEST * float(np.percentile(spans, 90)))
+    labels = volume.classes_at(positions[chosen])
+    n = len(chosen)
+    everything = Slices(
+        np.round(images * 255).astype(np.uint8),
+        labels.astype(np.uint8),
+        np.full(n, side, np.float32),
+        np.full(n, index, np.int32),
+        np.full(n, list(PROTOCOLS).index(volume.scan.protocol) if volume.scan.protocol in PROTOCOLS else 0, np.uint8),
+    )
+    return everything.where(tissue >= LEAST_TISSUE)
+
+
+_maps: list | None = None
+
+
+def _start_worker(maps_dir: str | None, split: str) -> None:
+    global _maps
+    _maps = load_maps(maps_dir, split)
+
+
+def load_maps(maps_dir: str | Path | None, split: str) -> list[tuple[float, list[Anatomy]]]:
+    """The prepared label maps of a split ("train" or "test"), grouped with their shares; none without a folder."""
+    if maps_dir is None:
+        return []
+    from ..simulation.labelmaps import load_anatomies
+
+    return load_anatomies(maps_dir, split)
+
+
+def _make_shard(out: str, shard: int, volumes: int, per_volume: int, size: int, seed: int) -> int:
+    first = shard * VOLUMES_PER_SHARD
+    parts = []
+    for index in range(first, min(first + VOLUMES_PER_SHARD, volumes)):
+        volume, rng = draw_subject(seed, index, _maps)
+        parts.append(volume_slices(volume, rng, per_volume, size, index))
+    slices = Slices.join(parts)
+    path = Path(out) / f"shard-{shard:05d}.npz"
+    partial = path.with_suffix(".partial.npz")
+    np.savez(partial, **{name: getattr(slices, name) for name in Slices.FIELDS})
+    os.replace(partial, path)
+    return len(slices)
+
+
+def simulate(
+    out: str | Path,
+    *,
+    volumes: int,
+    per_volume: int = 12,
+    size: int = 96,
+    seed: int = 0,
+    split: str = "train",
+    maps_dir: str | Path | None = None,
+    workers: int = 2,
+    job: Job = Job(),  # noqa: B008
+) -> Path:
+    """Simulate a data set of `volumes` volumes with up to `per_volume` slices each; goes on where an earlier call stopped.
+
+    Raises ValueError if the folder holds a data set made with other settings.
+    """
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    settings = dict(volumes=volumes, per_volume=per_volume, size=size, seed=seed, split=split, label_maps=maps_dir is not None)
+    described = out / "dataset.json"
+    if described.exists() and (old := json.loads(described.read_text())) != settings:
+        raise ValueError(f"{out} holds a data set made with {old}; asked for {settings}. Use another folder or delete it.")
+    described.write_text(json.dumps(settings, indent=1) + "\n")
+    shards = range(-(-volumes // VOLUMES_PER_SHARD))
+    todo = [s for s in shards if not (out / f"shard-{s:05d}.npz").exists()]
+    arguments = (None if maps_dir is None else str(maps_dir), split)
+    with ProcessPoolExecutor(workers, initializer=_start_worker, initargs=arguments) as pool:
+        running = [pool.submit(_make_shard, str(out), s, volumes, per_volume, size, seed) for s in todo]
+        try:
+            for done, future in enumerate(running):
+                job.progress((len(shards) - len(todo) + done) / len(shards), f"simulating {out.name}")
+                future.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return out
+
+
+def load(folder: str | Path) -> Slices:
+    """All slices of a data set. Raises ValueError if there are none."""
+    paths = sorted(p for p in Path(folder).glob("shard-*.npz") if ".partial" not in p.name)
+    if not paths:
+        raise ValueError(f"{folder} holds no data set (no shard-*.npz). Make one with: python -m training simulate fieldofview --out {folder}")
+    parts = []
+    for path in paths:
+        with np.load(path, allow_pickle=False) as shard:
+            parts.append(Slices(*(shard[name] for name in Slices.FIELDS)))
+    return Slices.join(parts)
+
+
+def split_by_volume(slices: Slices, validation: float, seed: int) -> tuple[Slices, Slices]:
+    """Training and validation slices; a volume is never in both."""
+    volumes = np.unique(slices.volume)
+    held_out = np.random.default_rng([seed, 77]).permutation(volumes)[: max(1, round(validation * len(volumes)))]
+    chosen = np.isin(slices.volume, held_out)
+    return slices.where(~chosen), slices.where(chosen)
+
+
+def batches(count: int, batch: int, seed: int, epoch: int) -> Iterator[np.ndarray]:
+    """Indices of an epoch's batches, shuffled by seed and epoch; the incomplete last batch is dropped if there is another."""
+    order = np.random.default_rng([seed, epoch]).permutation(count)
+    for first in range(0, max(count - batch + 1, 1), batch):
+        yield order[first : first + batch]
