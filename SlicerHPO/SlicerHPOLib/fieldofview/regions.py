@@ -28,7 +28,7 @@ from numbers import Real
 
 import numpy as np
 
-from SlicerHPOLib.fieldofview.chains import best_chain, chains_with, posterior
+from .chains import best_chain, chains_with, posterior
 
 BODY = ("legs", "pelvis", "abdomen", "chest", "head")  # inferior to superior
 SPINE = "spine"
