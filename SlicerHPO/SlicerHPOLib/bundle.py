@@ -196,7 +196,7 @@ def find_bundle(name_or_dir: str | os.PathLike) -> Path:
     Raises `BundleError` that lists the models there are.
     """
     given = Path(name_or_dir)
-    if given.is_dir():
+    if str(name_or_dir) and given.is_dir():
         return given
     if _PLAIN_NAME.fullmatch(str(name_or_dir)):
         for folder in available_bundles():
