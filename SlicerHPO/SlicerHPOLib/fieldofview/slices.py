@@ -1,7 +1,8 @@
 """From a volume in any orientation to axial slices for the network.
 
 A slice is the plane of constant S (RAS mm). Volumes whose axes run along R, A and S are read as they are stored; oblique ones are
-resampled on true axial planes, so that a tilted acquisition gives the same answer as its untilted twin. Slices run from inferior to
+resampled on true axial planes, so that a tilted acquisition gives the same answer as its untilted twin. Only a stack of few tilted
+slices, most of whose true axial planes would be incomplete, is read as stored, each slice placed at the S of its centre. Slices run from inferior to
 superior; in a slice the first row is anterior and the first column is the patient's right, as radiologists look at it.
 
 The slice is resized to the network's square input with one scale for both directions, so its proportions in mm are kept and what
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import permutations
 
 import numpy as np
 
@@ -21,6 +23,8 @@ from ..job import Job
 
 BLOCK = 16  # slices handled at once
 ALIGNED = 0.01  # largest off-axis direction cosine (0.6 degrees) of a volume that counts as aligned with R, A, S
+LEAST_COVERED = 0.3  # of the largest cross-section: true axial planes that show less of an oblique volume are left out
+LEAST_COMPLETE = 0.5  # of the true axial planes of an oblique volume: with fewer, it is a tilted stack of few slices
 LOW_PERCENTILE, HIGH_PERCENTILE = 1.0, 99.0  # of a slice: what becomes 0 and 1
 DIMMEST = 0.1  # a slice is brightened at most until its range is this part of the volume's: noise stays dark
 
@@ -30,13 +34,14 @@ class AxialPlanes:
     """The axial planes of a volume, not yet read.
 
     positions_mm: (N,) S of each plane, increasing. spacing_mm: (row, column) distance of pixels.
-    shape: (rows, columns). read: (first, stop) -> (stop - first, rows, columns) float32, rows anterior to posterior, columns right to left.
+    shape: (rows, columns). complete: the part of the planes that cross the volume from side to side. read: (first, stop) -> (stop - first, rows, columns) float32, rows anterior to posterior, columns right to left.
     """
 
     positions_mm: np.ndarray
     spacing_mm: tuple[float, float]
     shape: tuple[int, int]
     read: Callable[[int, int], np.ndarray]
+    complete: float = 1.0
 
     def __len__(self) -> int:
         return len(self.positions_mm)
@@ -63,61 +68,81 @@ class SliceInputs:
 
 def axial_planes(image: Image) -> AxialPlanes:
     """The axial planes of `image`, inferior to superior (no voxel is read yet)."""
-    directions, spacing = image.directions, np.asarray(image.spacing_mm, float)
+    directions = image.directions
     # Which voxel axis runs along R, A, S: the permutation that collects the most cosine.
-    axes = max(
-        ((a, b, c) for a in range(3) for b in range(3) for c in range(3) if len({a, b, c}) == 3),
-        key=lambda p: sum(abs(directions[row, axis]) for row, axis in enumerate(p)),
-    )
-    off_axis = max(abs(directions[row, axis]) for axis in range(3) for row in range(3) if axes[row] != axis)
+    axes = max(permutations(range(3)), key=lambda p: sum(abs(directions[row, axis]) for row, axis in enumerate(p)))
+    off_axis = np.abs(directions[:, list(axes)] * (1 - np.eye(3))).max()
     if off_axis <= ALIGNED:
-        return _stored_planes(image, axes, spacing)
-    return _resampled_planes(image, axes, spacing)
+        return _stored_planes(image, axes)
+    resampled = _resampled_planes(image, axes)
+    return resampled if resampled.complete >= LEAST_COMPLETE else _stored_planes(image, axes)
 
 
-def _stored_planes(image: Image, axes: tuple[int, int, int], spacing: np.ndarray) -> AxialPlanes:
-    """The planes of a volume whose axes run along R, A and S: views of its voxels."""
+def _stored_planes(image: Image, axes: tuple[int, ...]) -> AxialPlanes:
+    """The planes of the volume's own grid that are nearest to axial: views of its voxels, placed at their centres."""
     right, anterior, superior = axes
     voxels = image.voxels.transpose(2 - superior, 2 - anterior, 2 - right)  # (k, j, i) -> (S, A, R)
-    up = np.array([image.directions[row, axis] > 0 for row, axis in enumerate(axes)])
+    up = [image.directions[row, axis] > 0 for row, axis in enumerate(axes)]
     voxels = voxels[:: 1 if up[2] else -1, :: -1 if up[1] else 1, :: -1 if up[0] else 1]
-    centre = (np.array(image.voxels.shape[::-1]) - 1) / 2
-    middle = image.ijk_to_ras[2, :3] @ centre + image.ijk_to_ras[2, 3]
-    positions = middle + (np.arange(len(voxels)) - (len(voxels) - 1) / 2) * spacing[superior]
+    middle = image.ijk_to_ras[2, :3] @ ((np.array(image.voxels.shape[::-1]) - 1) / 2) + image.ijk_to_ras[2, 3]
+    step = abs(image.ijk_to_ras[2, superior])
     return AxialPlanes(
-        positions,
-        (float(spacing[anterior]), float(spacing[right])),
+        middle + (np.arange(len(voxels)) - (len(voxels) - 1) / 2) * step,
+        (float(image.spacing_mm[anterior]), float(image.spacing_mm[right])),
         voxels.shape[1:],
         lambda first, stop: voxels[first:stop].astype(np.float32),
     )
 
 
-def _resampled_planes(image: Image, axes: tuple[int, int, int], spacing: np.ndarray) -> AxialPlanes:
-    """True axial planes through an oblique volume: trilinear, 0 outside it, spacings as of the nearest voxel axes."""
+def _resampled_planes(image: Image, axes: tuple[int, ...]) -> AxialPlanes:
+    """True axial planes through an oblique volume: trilinear, 0 outside it, spacings as of the nearest voxel axes.
+
+    Planes at the ends that meet only a corner of the volume are left out.
+    """
     from scipy.ndimage import affine_transform
 
-    shape = np.array(image.voxels.shape[::-1])
-    faces = np.array(np.meshgrid(*[(-0.5, n - 0.5) for n in shape], indexing="ij")).reshape(3, 8)
+    extent = np.array(image.voxels.shape[::-1])
+    faces = np.array(np.meshgrid(*[(-0.5, n - 0.5) for n in extent], indexing="ij")).reshape(3, 8)
     corners = image.ijk_to_ras[:3, :3] @ faces + image.ijk_to_ras[:3, 3:]
-    low, high = corners.min(1), corners.max(1)
-    step = spacing[list(axes)]
-    columns, rows, planes = (int(np.ceil((high - low)[d] / step[d] - 1e-6)) for d in range(3))
-    start = (low + high) / 2 + np.array([(columns - 1) / 2 * step[0], (rows - 1) / 2 * step[1], -(planes - 1) / 2 * step[2]])
-    positions = start[2] + np.arange(planes) * step[2]
-
+    size = corners.max(1) - corners.min(1)
+    step = np.asarray(image.spacing_mm, float)[list(axes)]
+    columns, rows, planes = (int(n) for n in np.ceil(size / step - 1e-6))
+    # Of the first pixel: most to the right, anterior and inferior. A step goes one plane up, one row back or one column to the left.
+    start = corners.mean(1) + step * np.array([columns - 1, rows - 1, 1 - planes]) / 2
+    steps = np.array([[0, 0, -step[0]], [0, -step[1], 0], [step[2], 0, 0]])
     ras_to_ijk = np.linalg.inv(image.ijk_to_ras)
-    # (plane, row, column) -> RAS -> (k, j, i)
-    grid_to_ras = np.array([[0, 0, -step[0]], [0, -step[1], 0], [step[2], 0, 0]])
-    matrix = (ras_to_ijk[:3, :3] @ grid_to_ras)[::-1]
+
+    def ijk_of(plane_row_column: np.ndarray) -> np.ndarray:
+        return ras_to_ijk[:3, :3] @ (steps @ plane_row_column + start[:, None]) + ras_to_ijk[:3, 3:]
+
+    sample = np.array(
+        np.meshgrid(np.arange(planes), np.linspace(0, rows - 1, 24), np.linspace(0, columns - 1, 24), indexing="ij")
+    )
+    ijk = ijk_of(sample.reshape(3, -1))
+    covered = ((ijk >= -0.5) & (ijk <= extent[:, None] - 0.5)).all(0).reshape(planes, -1).mean(1)
+    kept = np.flatnonzero(covered >= LEAST_COVERED * covered.max())
+    lowest, highest = int(kept[0]), int(kept[-1]) + 1
 
     def read(first: int, stop: int) -> np.ndarray:
-        corner = start + (0, 0, first * step[2])
-        offset = (ras_to_ijk[:3, :3] @ corner + ras_to_ijk[:3, 3])[::-1]
+        offset = ijk_of(np.array([[lowest + first], [0], [0]]))[::-1, 0]
+        matrix = (ras_to_ijk[:3, :3] @ steps)[::-1]
         return affine_transform(
-            image.voxels, matrix, offset, (stop - first, rows, columns), output=np.float32, order=1, mode="grid-constant"
+            image.voxels,
+            matrix,
+            offset,
+            (stop - first, rows, columns),
+            output=np.float32,
+            order=1,
+            mode="grid-constant",
         )
 
-    return AxialPlanes(positions, (float(step[1]), float(step[0])), (rows, columns), read)
+    return AxialPlanes(
+        start[2] + np.arange(lowest, highest) * step[2],
+        (float(step[1]), float(step[0])),
+        (rows, columns),
+        read,
+        complete=float((covered > 0.9 * covered.max()).mean()),
+    )
 
 
 def resize_weights(count: int, spacing_mm: float, size: int, side_mm: float) -> np.ndarray:
