@@ -24,7 +24,8 @@ from ..job import Job
 BLOCK = 16  # slices handled at once
 ALIGNED = 0.01  # largest off-axis direction cosine (0.6 degrees) of a volume that counts as aligned with R, A, S
 LEAST_COVERED = 0.3  # of the largest cross-section: true axial planes that show less of an oblique volume are left out
-LEAST_COMPLETE = 0.5  # of the true axial planes of an oblique volume: with fewer, it is a tilted stack of few slices
+LEAST_COMPLETE = 0.25  # of the true axial planes of an oblique volume: with fewer, it is a tilted stack of few slices,
+STEEPEST = np.radians(30)  # which is read as stored, up to this tilt
 LOW_PERCENTILE, HIGH_PERCENTILE = 1.0, 99.0  # of a slice: what becomes 0 and 1
 DIMMEST = 0.1  # a slice is brightened at most until its range is this part of the volume's: noise stays dark
 
@@ -75,7 +76,8 @@ def axial_planes(image: Image) -> AxialPlanes:
     if off_axis <= ALIGNED:
         return _stored_planes(image, axes)
     resampled = _resampled_planes(image, axes)
-    return resampled if resampled.complete >= LEAST_COMPLETE else _stored_planes(image, axes)
+    tilt = np.arccos(min(1.0, abs(directions[2, axes[2]])))
+    return _stored_planes(image, axes) if resampled.complete < LEAST_COMPLETE and tilt <= STEEPEST else resampled
 
 
 def _stored_planes(image: Image, axes: tuple[int, ...]) -> AxialPlanes:
