@@ -189,7 +189,7 @@ def _fullest_near_middle(stack: np.ndarray) -> int:
 
 
 def _to_grey(picture: np.ndarray) -> np.ndarray:
-    """Intensities between the percentiles 1 and 99.5 as 0..1, brightened a little: fat near a coil outshines all else."""
+    """Intensities between the percentiles 1 and 99.5 as 0..1, brightened: fat near a coil outshines all else."""
     picture = picture.astype(np.float32)
     low, high = np.percentile(picture, (1, 99.5))
     return np.clip((picture - low) / max(high - low, 1e-20), 0, 1) ** 0.8
