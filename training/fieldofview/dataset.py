@@ -80,7 +80,8 @@ def volume_slices(volume: Volume, rng: np.random.Generator, count: int, size: in
         np.full(n, index, np.int32),
         np.full(n, list(PROTOCOLS).index(volume.scan.protocol) if volume.scan.protocol in PROTOCOLS else 0, np.uint8),
     )
-    return everything.where(tissue >= LEAST_TISSUE)
+    shown = (images > 0.1).mean((1, 2))  # an oblique box may have cut the tissue away
+    return everything.where((tissue >= LEAST_TISSUE) & (shown >= LEAST_TISSUE))
 
 
 _maps: list | None = None

@@ -77,11 +77,14 @@ class Artefacts:
     blur: float  # of the image in voxels
     gamma: float
     masked: bool  # background set to 0 by the scanner
+    box: np.ndarray | None  # (3, 3) rotation of the acquired box: true axial planes of an oblique volume are black outside it
     texture_seed: int
 
 
 def draw_artefacts(rng: np.random.Generator, scan: Scan) -> Artefacts:
     """Draw artefacts as often as they are met: noise and bias always, ghosts, folding and saturation now and then."""
+    from scipy.spatial.transform import Rotation
+
     waves = np.column_stack([rng.normal(0, rng.uniform(0, 0.35), 4), rng.uniform(-4, 4, (4, 3)), rng.uniform(0, 6.3, 4)])
     coil = None
     if rng.random() < (0.5 if scan.spine else 0.3):
@@ -92,7 +95,7 @@ def draw_artefacts(rng: np.random.Generator, scan: Scan) -> Artefacts:
     if rng.random() < (0.35 if scan.spine else 0.03):
         saturation = (scan.extent_mm[1] * rng.uniform(0.1, 0.5), rng.uniform(20, 150), rng.uniform(0.5, 0.95))
     return Artefacts(
-        noise=float(np.exp(rng.uniform(np.log(0.004), np.log(0.12)))),
+        noise=float(np.exp(rng.uniform(np.log(0.004), np.log(0.09)))),
         noise_blur=float(rng.choice([0, rng.uniform(0.3, 1)])),
         bias=waves,
         coil=coil,
@@ -103,6 +106,7 @@ def draw_artefacts(rng: np.random.Generator, scan: Scan) -> Artefacts:
         blur=float(rng.choice([0, rng.uniform(0.2, 1.2)])),
         gamma=float(np.exp(rng.normal(0, 0.2))),
         masked=bool(rng.random() < 0.15),
+        box=Rotation.from_euler("xyz", rng.normal(0, 12, 3), degrees=True).as_matrix() if rng.random() < 0.2 else None,
         texture_seed=int(rng.integers(2**31)),
     )
 
@@ -200,7 +204,11 @@ def render_planes(
             moved = (along_r, along_a + side) if axis == 0 else (along_r + side, along_a)
             intensity += artefacts.wrap * _average_tissue(volume, *moved, positions, spacing, rng)[0]
     intensity *= _sensitivity(scan, artefacts, along_r, along_a, positions)
-    return _acquire(intensity, artefacts, rng), (float(spacing[0]), float(spacing[1])), tissue
+    planes = _acquire(intensity, artefacts, rng)
+    if artefacts.box is not None:
+        grid = np.stack(np.broadcast_arrays(along_r[None, None], along_a[None, :, None], positions[:, None, None]), -1)
+        planes *= (np.abs((grid - scan.centre_mm) @ artefacts.box) <= scan.extent_mm / 2).all(-1)
+    return planes, (float(spacing[0]), float(spacing[1])), tissue
 
 
 def _average_tissue(volume, along_r, along_a, positions, spacing, rng) -> tuple[np.ndarray, np.ndarray]:
