@@ -1,8 +1,8 @@
 """The whole body from the public BodyParts3D surfaces: closed triangle meshes become a label map.
 
-BodyParts3D (The Database Center for Life Science, CC BY 4.0) offers one OBJ file an anatomical part (FJ2810.obj, ...) and a list
-`*element_parts.txt` of the parts' names. A surface table (JSON) says which tissue a part is. It is a class table as
-in `labelmaps.py`, with, in place of "tissue_of_label"::
+BodyParts3D (The Database Center for Life Science, CC BY 4.0) offers one OBJ file a part (FJ2810.obj, ...) and
+the parts' names in `*element_parts.txt`. A surface table (JSON) says which tissue a part is. It is a class table as in
+`labelmaps.py`, with, in place of "tissue_of_label"::
 
     {"tissue_of_part": [["muscle|muscular", "muscle"], ["vertebra", "vertebra"], ["FJ1234", "liver"]],
      "scale": 1.0, "lps": true, "closing_mm": 24.0, "fat_mm": 6.0}
@@ -44,13 +44,17 @@ def build_bodyparts3d(
         raise LabelMapError(f"{obj_dir}: no .obj file below it; unpack the BodyParts3D surfaces there")
     names = {path: f"{path.stem}|{name}" for path, name in _part_names(Path(obj_dir), paths).items()}
     painted: list[tuple[Path, str]] = []
+    missing = []
     for key, tissue in table["tissue_of_part"]:
         found = [path for path in paths if any(re.search(key, part, re.IGNORECASE) for part in names[path].split("|"))]
         if not found:
-            raise LabelMapError(
-                f"{obj_dir}: no surface file for {key!r} ({tissue}); add the file or take the line out of the table"
-            )
+            missing.append(f"{key!r} ({tissue})")
         painted += [(path, tissue) for path in found]
+    if missing:
+        raise LabelMapError(
+            f"{obj_dir}: no surface file for {', '.join(missing)}; add the files (names come from *element_parts.txt) "
+            "or take the lines out of the table"
+        )
 
     turn = np.diag([-1.0, -1.0, 1.0]) if table.get("lps", True) else np.eye(3)
     meshes = {path: read_obj(path) for path, _ in painted}
@@ -152,7 +156,7 @@ def read_obj(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _part_names(folder: Path, paths: list[Path]) -> dict[Path, str]:
-    """English names of the parts by `*element_parts.txt` (columns concept, name, file id), joined by "|"; else empty."""
+    """English names of the parts by `*element_parts.txt` (columns: concept, name, file id), joined by "|"."""
     names: dict[str, list[str]] = {}
     for listing in sorted(folder.rglob("*element_parts.txt")):
         for line in listing.read_text(errors="replace").splitlines():
