@@ -17,7 +17,7 @@ from training.simulation.body_limbs import SHOULDER, arm, leg
 from training.simulation.body_pelvis import genitals, hip_bones_and_muscles, organs, vessels_and_nerves
 from training.simulation.body_spine import canal_a, front_a, spine
 from training.simulation.body_traits import Traits, sample_traits
-from training.simulation.body_trunk import CAVITY, WALL, belly, breasts, skin_rows, wall_parts
+from training.simulation.body_trunk import CAVITY, WALL, belly, breasts, gluteal_cleft, skin_rows, wall_parts
 from training.simulation.shapes import Loft, Part, paint
 from training.simulation.tissues import LABEL
 
@@ -107,18 +107,18 @@ def build_body(traits: Traits, rng: np.random.Generator, name: str = "body") -> 
     chest, chest_sites = lungs_and_mediastinum(diaphragm, cavity.box, traits, rng)
     belly_parts, belly_sites = abdomen(diaphragm, cavity.box, traits, rng)
     pelvis, pelvis_sites = organs(traits, rng)
-    head, head_sites = head_and_neck(traits, rng)
+    head, neck, head_sites = head_and_neck(traits, rng)
     mammae, breast_sites = breasts(traits, rng) if traits.breast else ([], {})
     column = spine(rng)
     skin = skin_rows(traits)
     inside = Part(cavity, LABEL["fat"], (*chest, *belly_parts, *pelvis))
     wall_part = Part(wall, LABEL["muscle"], (
-        *wall_parts(traits, rng), inside, *hip_bones_and_muscles(traits), *great_vessels(rng), *vessels_and_nerves(), *column,
+        *wall_parts(traits, rng), inside, *hip_bones_and_muscles(traits, rng), *great_vessels(rng), *vessels_and_nerves(), *column,
     ))  # fmt: skip
-    trunk = Part(Loft(skin), LABEL["skin"], (Part(Loft(skin, grow=-2.0), LABEL["fat"], (wall_part,)),))
+    trunk = Part(Loft(skin), LABEL["skin"], (Part(Loft(skin, grow=-2.0), LABEL["fat"], (wall_part,)), *gluteal_cleft(traits)))
     limbs = [part for side in (1, -1) for part in (arm(side, traits, rng), leg(side, traits, rng))]
     neck_column = Part(Loft([(1340, 0, 66, 60, 60, 60), (1480, 0, 70, 45, 60, 50)]), None, tuple(column))
-    parts = [*genitals(traits), *limbs, *mammae, *head[:-1], head[-1], trunk, neck_column]
+    parts = [*genitals(traits), *limbs, *mammae, *head, trunk, neck, neck_column]
     sites = {**head_sites, **chest_sites, **breast_sites, **belly_sites, **pelvis_sites}
     for site, (r, a, s) in SITES.items():
         sites |= {f"{site}_right": (r, a, s), f"{site}_left": (-r, a, s)}

@@ -38,7 +38,7 @@ def liver(diaphragm: Diaphragm, box, rng: np.random.Generator) -> tuple[Part, tu
     def inside(r, a, s):
         top = diaphragm(r, a) - diaphragm.CLEARANCE_MM
         lower = tip + 0.62 * (108 - r) - 0.10 * (a - 100) + 7 * noise(r, a, s)
-        left = a > 88 + 0.55 * np.maximum(20 - r, 0)
+        left = a > 36 + 2.4 * np.clip(24 - r, 0, 32) + 0.2 * np.clip(-r, 0, 90)
         return (s < top) & (s > lower) & left & (r > -reach) & (a > 36)
 
     low, high = np.array(box, float)
@@ -70,12 +70,12 @@ def kidney(center, side: float, size: float, rng: np.random.Generator) -> Part:
 
 def stomach(traits: Traits, rng: np.random.Generator) -> Part:
     """Fundus under the left dome, body, antrum crossing the midline; gas in front, content behind."""
-    fill = rng.uniform(0.65, 1.1)
+    fill = rng.uniform(0.75, 1.1)
     path = np.array(
-        [(-52, 88, 1136), (-66, 112, 1112), (-60, 142, 1078), (-30, 158, 1052), (6, 152, 1046), (28, 138, 1054)], float
+        [(-56, 90, 1130), (-66, 112, 1104), (-60, 142, 1078), (-30, 158, 1052), (6, 152, 1046), (28, 138, 1054)], float
     )
     path[2:, 2] += rng.normal(0, 10)
-    radii = np.array([34, 36, 28, 22, 18, 12]) * fill
+    radii = np.array([38, 38, 30, 22, 18, 12]) * fill
     lumen = Tube(path, radii - 5)
     level = rng.uniform(120, 175)
     rugae = Noise(rng, 16)
@@ -89,25 +89,25 @@ def stomach(traits: Traits, rng: np.random.Generator) -> Part:
 def small_bowel(traits: Traits, rng: np.random.Generator) -> Part:
     """Loops of the jejunum and ileum as tubes of a warped gyroid, with mesenteric fat between them."""
     push = 40 * traits.visceral - 10
-    heights = np.array([845, 870, 900, 950, 1000, 1035, 1055.0])
+    heights = np.array([845, 870, 900, 950, 1000, 1035, 1070.0])
     rows = [
         (s, 0, a, w, f + push, b, 0.3)
-        for s, a, w, f, b in zip(heights, (110, 118, 125, 130, 135, 138, 140), (45, 72, 82, 80, 78, 66, 30), (50, 58, 58, 58, 50, 40, 20), (30, 40, 32, 25, 25, 22, 10), strict=True)
+        for s, a, w, f, b in zip(heights, (110, 118, 125, 130, 135, 138, 140), (45, 74, 86, 86, 86, 84, 50), (50, 58, 58, 58, 54, 48, 30), (34, 44, 36, 30, 36, 40, 20), strict=True)
     ]  # fmt: skip
     warp = [Noise(rng, 85) for _ in range(2)]
     fluid = Noise(rng, 60)
     wave = rng.uniform(50, 62)
-    thin = 0.15 + 0.75 * traits.visceral
+    thin = 0.05 + 0.8 * traits.visceral
 
     def field(r, a, s):
         one, two = warp[0](r, a, s), warp[1](r, a, s)
         return labyrinth(r + 9 * one, a + 9 * two, s + 9 * (one - two), wave)
 
     def loops(r, a, s):
-        return field(r, a, s) > thin - 0.55
+        return field(r, a, s) > thin - 0.8
 
     def lumen(r, a, s):
-        return field(r, a, s) > thin - 0.25
+        return field(r, a, s) > thin - 0.5
 
     def gas(r, a, s):
         return fluid(r, a, s) > 1.25 - 0.9 * traits.gas
@@ -187,7 +187,7 @@ def abdomen(diaphragm: Diaphragm, box, traits: Traits, rng: np.random.Generator)
     ]
     upper = (
         stomach(traits, rng),
-        Part(Ellipsoid((-92, 72, 1092 + shift), np.array([24, 44, 46]) * spleen_size, rotation(yaw=-22, pitch=25)), LABEL["spleen"]),
+        Part(Ellipsoid((-90, 66, 1100 + shift), np.array([28, 46, 50]) * spleen_size, rotation(yaw=-22, pitch=25)), LABEL["spleen"]),
         liver_part,
         Part(Ellipsoid((46, 158, 1052 + shift), np.array([14, 20, 28]) * rng.uniform(0.7, 1.3), rotation(pitch=25)), LABEL["bowel_wall"], (
             Part(Ellipsoid((46, 158, 1052 + shift), np.array([12.5, 18, 26]) * rng.uniform(0.8, 1.1), rotation(pitch=25)), LABEL["bile"]),)),

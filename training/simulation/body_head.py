@@ -12,8 +12,8 @@ from training.simulation.tissues import LABEL
 
 # Outline of head and neck without the fat of the neck: (s, r, a, half width, front, back, square).
 SKIN = [
-    (1345, 0, 66, 70, 52, 62, 0.1), (1363, 0, 68, 62, 54, 60, 0.1), (1380, 0, 70, 57, 56, 56, 0.1), (1400, 0, 74, 55, 52, 54, 0.1),
-    (1412, 0, 78, 55, 58, 52, 0.1), (1420, 0, 82, 55, 84, 54, 0.1), (1430, 0, 84, 57, 98, 58, 0.1), (1445, 0, 84, 62, 104, 62, 0.1),
+    (1345, 0, 66, 70, 52, 62, 0.1), (1363, 0, 68, 62, 54, 60, 0.1), (1380, 0, 70, 57, 56, 56, 0.1), (1396, 0, 74, 55, 52, 54, 0.1),
+    (1408, 0, 78, 55, 58, 52, 0.1), (1419, 0, 82, 55, 78, 54, 0.1), (1431, 0, 84, 57, 97, 58, 0.1), (1445, 0, 84, 62, 104, 62, 0.1),
     (1460, 0, 84, 67, 106, 70, 0.05), (1480, 0, 84, 72, 108, 80, 0.05), (1500, 0, 82, 75, 106, 92, 0.05), (1520, 0, 80, 77, 104, 98, 0.1),
     (1540, 0, 80, 79, 102, 102, 0.1), (1570, 0, 80, 80, 100, 103, 0.05), (1595, 0, 80, 76, 90, 96), (1615, 0, 80, 66, 76, 82),
     (1630, 0, 80, 53, 60, 64), (1642, 0, 80, 38, 42, 45), (1650, 0, 80, 23, 26, 27), (1655, 0, 80, 10, 11, 11), (1657, 0, 80, 2, 2, 2),
@@ -40,7 +40,7 @@ def _brain(traits: Traits, rng: np.random.Generator) -> Part:
     grey, white, csf = LABEL["grey_matter"], LABEL["white_matter"], LABEL["csf"]
     age = rng.uniform(0, 1) * (not traits.child)
     warp = [Noise(rng, 60) for _ in range(2)]
-    wave = rng.uniform(32, 40)
+    wave = rng.uniform(25, 30)
 
     def fold(r, a, s):
         one, two = warp[0](r, a, s), warp[1](r, a, s)
@@ -48,13 +48,14 @@ def _brain(traits: Traits, rng: np.random.Generator) -> Part:
 
     everywhere = Loft(BRAINCASE).box
     rim = 2.0 + 1.5 * age
-    opening = 0.10 + 0.16 * age
+    opening = 0.16 + 0.16 * age
     sulci = Formula(everywhere, lambda r, a, s: np.abs(fold(r, a, s)) < opening)
     medulla = Formula(everywhere, lambda r, a, s: np.abs(fold(r, a, s)) > 0.62)
     cerebrum_floor = Noise(rng, 50)
 
     def above_tentorium(r, a, s):
-        return s > 1512 - 0.22 * (a - 60) + 2 * cerebrum_floor(r, a, s) - np.where(a > 72, 30, 0) * (np.abs(r) > 14)
+        aside = np.abs(r)
+        return (s > 1534 - 0.55 * aside + 2 * cerebrum_floor(r, a, s)) | ((a > 64 + 2 * cerebrum_floor(r, a, s)) & (aside > 16)) | (a > 92)
 
     wide = 1 + 0.8 * age
     ventricles = []
@@ -88,20 +89,19 @@ def _brain(traits: Traits, rng: np.random.Generator) -> Part:
     )),))  # fmt: skip
 
     def folia(r, a, s):
-        along = np.hypot(a - 45, s - 1500) + 0.25 * np.abs(r)
+        along = np.hypot(a - 45, s - 1500) + 0.35 * np.abs(r)
         return np.sin(along * np.float32(2 * np.pi / 6.5)) > 0.55
 
     def arbor(r, a, s):
         return np.square((np.abs(r) - 17) / 17) + np.square((a - 30) / 15) + np.square((s - 1492) / 11) < 1
 
+    def below_tentorium(r, a, s):
+        return (s < 1531 - 0.55 * np.abs(r)) & (a < 60) & (np.hypot(r, a - 62) > 15)
+
     cerebellum = [
-        part
-        for side in (1, -1)
-        for part in (
-            Part(Ellipsoid((25 * side, 22, 1491), (31, 32, 24), rotation(yaw=20 * side)), grey, (
-                Part(Formula([[-70, -30, 1450], [70, 90, 1530]], folia), white),
-                Part(Formula([[-70, -30, 1450], [70, 90, 1530]], arbor), white),)),
-        )
+        Part(Formula([[-75, -40, 1455], [75, 62, 1535]], below_tentorium), grey, (
+            Part(Formula(everywhere, folia), white),
+            Part(Formula(everywhere, arbor), white),)),
     ]  # fmt: skip
     stem = [
         Part(Tube([(0, 66, 1455), (0, 62, 1470), (0, 64, 1480)], [6.5, 8, 9]), LABEL["white_matter"]),
@@ -187,8 +187,8 @@ def _face(rng: np.random.Generator) -> list[Part]:
     return parts
 
 
-def head_and_neck(traits: Traits, rng: np.random.Generator) -> tuple[list[Part], dict]:
-    """Head and neck: parts in painting order and scan targets."""
+def head_and_neck(traits: Traits, rng: np.random.Generator) -> tuple[list[Part], Part, dict]:
+    """Head and neck: parts in painting order, what of the neck is painted over the trunk, scan targets."""
     neck_fat = 0.35 * traits.fat_mm
     rows = []
     for s, r, a, wide, front, back, *square in SKIN:
@@ -211,21 +211,18 @@ def head_and_neck(traits: Traits, rng: np.random.Generator) -> tuple[list[Part],
     trachea = [(0, 105, 1335), (0, 105, 1378)]
     windpipe = Part(Tube(trachea, 10), LABEL["cartilage"], (Part(Tube(trachea, 8), LABEL["airway"]),))
     gullet = Part(Tube([(-3, front_a(1340) + 7, 1340), (0, front_a(1400) + 6, 1415)], 5.5), LABEL["bowel_wall"])
-    scalp = rng.uniform(4.5, 6.5)
     thick = rng.uniform(5.5, 8.0) * (0.6 if traits.child else 1.0)
     vault = [row for row in BRAINCASE if row[0] >= 1480]
-    skull = Part(Loft(vault, grow=thick), LABEL["cortical_bone"], (Part(Loft(vault, grow=thick - 1.6), LABEL["marrow"], (
+    skull = Part(Loft(vault, grow=thick), LABEL["cortical_bone"], (Part(Loft(vault, grow=thick - 2.2), LABEL["marrow"], (
         Part(Loft(vault, grow=1.5), LABEL["cortical_bone"]),)),))  # fmt: skip
-    del scalp
     base = Part(Loft([row for row in BRAINCASE if row[0] <= 1500], grow=4.5), LABEL["cortical_bone"])
     inside = (
         Part(
             Loft(neck_rows, grow=-3.0),
             LABEL["muscle"],
-            (Part(Septa(neck_box, axes, 1.6 + 3 * traits.fat), LABEL["fat"]),),
+            (Part(Septa(neck_box, axes, 1.0 + 3 * traits.fat, rng), LABEL["fat"]),),
         ),
         visceral,
-        *vessels[:0],
         gullet,
         windpipe,
         *vessels,
@@ -242,6 +239,7 @@ def head_and_neck(traits: Traits, rng: np.random.Generator) -> tuple[list[Part],
     ]
     ears = [Part(Ellipsoid((83 * side, 76, 1496), (5, 16, 30), rotation(yaw=-22 * side, pitch=-10)), LABEL["skin"], (
         Part(Ellipsoid((83 * side, 76, 1496), (2.2, 11, 25), rotation(yaw=-22 * side, pitch=-10)), LABEL["cartilage"]),)) for side in (1, -1)]  # fmt: skip
+    neck_inside = Part(Loft([row for row in SKIN if row[0] <= 1430], grow=-2.5), LABEL["muscle"], inside[:-3])
     parts = [
         Part(
             Loft(nose, grow=1),
@@ -251,4 +249,4 @@ def head_and_neck(traits: Traits, rng: np.random.Generator) -> tuple[list[Part],
         *ears,
         Part(Loft(rows), LABEL["skin"], (Part(Loft(rows, grow=-2.0), LABEL["fat"], inside),)),
     ]
-    return parts, {"brain": (0.0, 78.0, 1550.0), "neck": (0.0, 82.0, 1405.0)}
+    return parts, neck_inside, {"brain": (0.0, 78.0, 1550.0), "neck": (0.0, 82.0, 1405.0)}

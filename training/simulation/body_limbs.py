@@ -172,8 +172,8 @@ def leg(side: float, traits: Traits, rng: np.random.Generator) -> Part:
     )
     low, high = inner.box
     muscles = (
-        Part(Septa([[low[0], low[1], 425], [high[0], high[1], high[2]]], moved(THIGH_MUSCLES), 1.6 + 2.5 * traits.fat), LABEL["fat"]),
-        Part(Septa([[low[0], low[1], 40], [high[0], high[1], 345]], moved(CALF_MUSCLES), 1.4 + 2.0 * traits.fat), LABEL["fat"]),
+        Part(Septa([[low[0], low[1], 425], [high[0], high[1], high[2]]], moved(THIGH_MUSCLES), 1.1 + 2.5 * traits.fat, rng), LABEL["fat"]),
+        Part(Septa([[low[0], low[1], 40], [high[0], high[1], 345]], moved(CALF_MUSCLES), 1.0 + 2.0 * traits.fat, rng), LABEL["fat"]),
         Part(Formula([[low[0], low[1], 340], [high[0], high[1], 430]], lambda r, a, s: noise(r, a, s) > -0.1), LABEL["fat"]),
         Part(Formula([[low[0], low[1], -80], [high[0], high[1], 60]], lambda r, a, s: noise(r, a, s) > 0.1), LABEL["fat"]),
         Part(Tube(ras([(60, 76, 36), (-20, 76, 28)], side), [5, 6]), LABEL["cortical_bone"]),  # Achilles tendon
@@ -225,7 +225,7 @@ def arm(side: float, traits: Traits, rng: np.random.Generator) -> Part:
         for i in (-1.5, -0.5, 0.5, 1.5)
     ]
     inside = (
-        Part(Formula([[-1e4] * 3, [1e4] * 3], lambda r, a, s: np.abs(noise(r, a, s)) < 0.035), LABEL["fat"]),
+        Part(Formula([[-1e4] * 3, [1e4] * 3], lambda r, a, s: np.abs(noise(r, a, s)) < 0.02 + 0.03 * traits.fat), LABEL["fat"]),
         Part(Tube([shoulder + [-18 * side, -8, -30], middle + across * 22, elbow + across * 14 + [0, 8, 0], wrist], [4, 3.5, 3, 1.5]), LABEL["blood"]),
         tube_bone([shoulder, 0.9 * shoulder + 0.1 * elbow, middle, 0.06 * middle + 0.94 * elbow], [23, 14, 11.5, 16], 3.5),
         bone(lambda g: Ellipsoid(elbow, (27 + g, 17 + g, 17 + g)), 1.5),

@@ -32,12 +32,12 @@ GLUTEAL = [  # axes of the right hip's muscles
 ]
 
 
-def hip_bones_and_muscles(traits: Traits) -> list[Part]:
+def hip_bones_and_muscles(traits: Traits, rng: np.random.Generator) -> list[Part]:
     """Fat planes of the hip muscles, ilium, ischium, pubis and the upper femora, both sides."""
     parts = []
-    septum = 2.0 + 4.0 * traits.fat
+    septum = 1.2 + 4.0 * traits.fat
     axes = [mirrored(axis, side) for side in (1, -1) for axis in GLUTEAL]
-    parts.append(Part(Septa([[-170, -30, 748], [170, 165, 900]], axes, septum), LABEL["fat"]))
+    parts.append(Part(Septa([[-170, -30, 748], [170, 165, 900]], axes, septum, rng), LABEL["fat"]))
     for side in (1, -1):
         parts += [
             Part(Loft(mirrored([(752, 26, 24, 22, 24, 30), (775, 34, 22, 24, 26, 34), (800, 30, 26, 18, 18, 24)], side)), LABEL["fat"]),

@@ -70,7 +70,7 @@ def sample_traits(rng: np.random.Generator) -> Traits:
         girth=float(np.clip(rng.normal(1.0, 0.06) + 0.10 * (fat - 0.4), 0.85, 1.2)),
         fat=float(fat),
         visceral=float(np.clip(fat + rng.normal(0, 0.15) - (0.1 if female else 0), 0, 1)),
-        breath_mm=float(rng.normal(0, 14)),
+        breath_mm=float(np.clip(rng.normal(0, 13), -25, 25)),
         bladder=float(rng.beta(2, 2)),
         gas=float(rng.uniform(0.05, 0.6)),
         breast=float(np.clip(rng.beta(2, 2) * 0.8 + 0.3 * fat, 0.1, 1)) if female and not child else 0.0,

@@ -18,7 +18,7 @@ WALL = [
     (1060, 0, 92, 136, 116, 80, 0.3), (1100, 0, 90, 141, 122, 84, 0.35), (1140, 0, 88, 146, 122, 92, 0.35),
     (1180, 0, 86, 150, 122, 96, 0.35), (1220, 0, 84, 155, 118, 98, 0.35), (1260, 0, 80, 160, 106, 92, 0.35),
     (1290, 0, 76, 166, 90, 86, 0.3), (1315, 0, 72, 168, 72, 78, 0.3), (1335, 0, 70, 150, 58, 74, 0.2),
-    (1350, 0, 68, 112, 52, 68, 0.1), (1365, 0, 68, 76, 48, 60, 0.0), (1380, 0, 70, 60, 46, 54, 0.0),
+    (1350, 0, 68, 108, 52, 68, 0.1), (1365, 0, 68, 76, 48, 60, 0.0), (1380, 0, 70, 60, 46, 54, 0.0),
 ]  # fmt: skip
 # Inner wall of chest, abdomen and pelvis.
 CAVITY = [
@@ -53,6 +53,16 @@ def skin_rows(traits: Traits):
             side, behind = side * np.interp(s, [745, 880, 950], [1.35, 1.25, 1.0]), behind * 1.1
         rows.append((s, r, a, wide + 3 + fat * side, front + 3 + fat * ahead, back + 3 + fat * behind, square))
     return rows
+
+
+def gluteal_cleft(traits: Traits) -> list[Part]:
+    """The gap between the buttocks: skin around air, deepening downward."""
+    rows = []
+    for s, _, a, _, _, back, _ in skin_rows(traits):
+        if s <= 860:
+            deep = np.interp(s, [745, 800, 860], [62, 34, 4])
+            rows.append((s, 0, a - back, np.interp(s, [745, 800, 860], [7, 4, 1.5]), deep, 30))
+    return [Part(Loft(rows, grow=2), LABEL["skin"]), Part(Loft(rows), LABEL["air"])]
 
 
 def rib_phase(r, a, s):
@@ -125,7 +135,7 @@ def wall_parts(traits: Traits, rng: np.random.Generator) -> list[Part]:
     """What lies in the wall outside the cavity: fat planes, ribs, shoulder girdle, sternum, back muscles."""
     rows = belly(CAVITY, traits)
     low, high = Loft(belly(WALL, traits)).box
-    septum = 1.5 + 3.0 * traits.fat
+    septum = 1.0 + 3.0 * traits.fat
     axes = [axis for side in (1, -1) for axis in _wall_muscles(side)]
     noise = Noise(rng, 80)
     chest = [row for row in rows if row[0] >= 1020]
@@ -155,7 +165,7 @@ def wall_parts(traits: Traits, rng: np.random.Generator) -> list[Part]:
         ]
         rectus.append(Part(Loft(body, grow=2.0), LABEL["fat"], (Part(Loft(body), LABEL["muscle"]),)))
     return [
-        Part(Septa([[low[0], low[1], 1150], [high[0], high[1], 1345]], axes, septum), LABEL["fat"]),
+        Part(Septa([[low[0], low[1], 1150], [high[0], high[1], 1345]], axes, septum, rng), LABEL["fat"]),
         Part(Formula([[low[0], 60, 880], [high[0], high[1], 1150]], flank), LABEL["fat"]),
         *rectus,
         *(part for side in (1, -1) for part in _girdle(side)),

@@ -16,8 +16,7 @@ import numpy as np
 
 Coordinates = tuple[np.ndarray, np.ndarray, np.ndarray]
 
-STEP_MM = 1.0  # height of one row of a loft's table
-FEW_POINTS = 400  # below this many points a shape is evaluated faster than its box
+STEP_MM = 0.5  # height of one row of a loft's table
 
 
 class Shape:
@@ -185,13 +184,15 @@ def _paint(parts, index, points: Coordinates, labels) -> None:
         if low[2] > highest or high[2] < lowest:
             continue
         near, where = points, index
-        if len(index) > FEW_POINTS:
-            r, a, _ = points
-            chosen = np.flatnonzero((r > low[0]) & (r < high[0]) & (a > low[1]) & (a < high[1]))
-            if not len(chosen):
-                continue
-            if len(chosen) < 0.9 * len(index):
-                near, where = tuple(axis.take(chosen) for axis in points), index.take(chosen)
+        r, a, s = points
+        within = (r > low[0]) & (r < high[0]) & (a > low[1]) & (a < high[1])
+        if lowest < low[2] or highest > high[2]:
+            within &= (s >= low[2]) & (s <= high[2])
+        chosen = np.flatnonzero(within)
+        if not len(chosen):
+            continue
+        if len(chosen) < len(index):
+            near, where = tuple(axis.take(chosen) for axis in points), index.take(chosen)
         chosen = np.flatnonzero(part.shape.inside(*near))
         if not len(chosen):
             continue
@@ -257,17 +258,20 @@ class Septa(Shape):
     Args:
         box: (2, 3) where the sheets are.
         axes: one polyline a muscle, rows (s, r, a), interpolated linearly along S and constant beyond its ends.
-        thickness_mm: of the sheets.
+        thickness_mm: mean thickness of the sheets; they wind and thin out at random.
+        rng: source of the winding.
     """
 
-    def __init__(self, box, axes: Sequence[Sequence[Sequence[float]]], thickness_mm: float):
+    def __init__(self, box, axes: Sequence[Sequence[Sequence[float]]], thickness_mm: float, rng: np.random.Generator):
         self.box = np.asarray(box, np.float32)
         self.thickness = np.float32(thickness_mm)
+        self.noise = Noise(rng, 48)
         self.low = self.box[0, 2]
         heights = np.arange(self.box[0, 2], self.box[1, 2] + 4, 4.0)
         self.tables = []
         for axis in axes:
             knots = np.array(sorted(axis), np.float64)
+            knots[:, 1:] += rng.normal(0, 2.5, 2)
             self.tables.append(
                 [np.interp(heights, knots[:, 0], knots[:, column]).astype(np.float32) for column in (1, 2)]
             )
@@ -275,10 +279,12 @@ class Septa(Shape):
     def inside(self, r, a, s):
         row = ((s - self.low) * np.float32(0.25) + np.float32(0.5)).astype(np.int32)
         np.clip(row, 0, len(self.tables[0][0]) - 1, out=row)
+        noise = self.noise(r, a, s)
+        r, a = r + 4 * noise, a - 3 * noise
         first = np.full_like(r, 1e12)
         second = np.full_like(r, 1e12)
         for axis_r, axis_a in self.tables:
             distance = np.square(r - axis_r.take(row)) + np.square(a - axis_a.take(row))
             second = np.minimum(second, np.maximum(first, distance))
             first = np.minimum(first, distance)
-        return np.sqrt(second) - np.sqrt(first) < self.thickness
+        return np.sqrt(second) - np.sqrt(first) < self.thickness * (0.75 - 0.6 * noise)
