@@ -172,6 +172,8 @@ def run(plan: Plan, *, job: Job | None = None, on_result: Callable[[Result], Non
     job = job or Job()
     classifier = None  # loaded for the first volume that needs it
     table = dict(plan.done)
+    if table and not all(path.exists() for path in (plan.csv, plan.json) if path):
+        _write(plan, table.values())  # one of two outputs is new, and there may be nothing left to compute
     results = []
     for index, volume in enumerate(plan.volumes):
         part = job.part(index / len(plan.volumes), (index + 1) / len(plan.volumes))
@@ -185,10 +187,7 @@ def run(plan: Plan, *, job: Job | None = None, on_result: Callable[[Result], Non
             result = _classified(volume, classifier, plan.figures.get(volume.blank.key), part)
             table.pop(result.key, None)  # to the end, in the order of this run
             table[result.key] = result
-            if plan.csv:
-                write_csv(plan.csv, table.values())
-            if plan.json:
-                write_json(plan.json, table.values())
+            _write(plan, table.values())
         results.append(result)
         if on_result:
             on_result(result)
@@ -276,6 +275,7 @@ def _classified(volume: Volume, classifier, figure: Path | None, job: Job) -> Re
     if volume.source is None:
         return blank
     try:
+        os.fspath(volume.source.path).encode("utf-8")  # SimpleITK would end the process
         image = volume.source.read(blank.frame, job.part(0.0, 0.3))
         answer = classifier.classify(image, fixed=blank.fixed, job=job.part(0.3, 1.0))
         if figure is not None:
@@ -283,12 +283,21 @@ def _classified(volume: Volume, classifier, figure: Path | None, job: Job) -> Re
         return blank.answered(answer)
     except Cancelled:
         raise
+    except UnicodeEncodeError:
+        return replace(blank, error="Its name is not valid UTF-8: rename it.")
     except MemoryError:
         return replace(blank, error="There is not enough memory for this volume.")
     except (ValueError, OSError) as error:
         return replace(blank, error=_without_name(error, blank.path))
     except Exception as error:  # whatever it is, the other volumes are still to be classified
         return replace(blank, error=f"Unexpected {type(error).__name__}: {error}. Please report it.")
+
+
+def _write(plan: Plan, results: Iterable[Result]) -> None:
+    if plan.csv:
+        write_csv(plan.csv, results)
+    if plan.json:
+        write_json(plan.json, results)
 
 
 def _without_name(error: Exception, path: str) -> str:
