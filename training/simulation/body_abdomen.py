@@ -53,7 +53,7 @@ def liver(diaphragm: Diaphragm, box, rng: np.random.Generator) -> tuple[Part, tu
 
 def kidney(center, side: float, size: float, rng: np.random.Generator) -> Part:
     """Cortex, medullary pyramids, sinus fat with the pelvis; the hilum looks to the middle and front."""
-    turn = rotation(roll=-14 * side, pitch=8, yaw=28 * side)
+    turn = rotation(roll=-14 * side, pitch=8, yaw=-28 * side)
     radii = np.array([26, 31, 56]) * size
     noise = Noise(rng, 30, 4)
     hilum = turn @ np.array([-side * 18 * size, 0, 0])

@@ -68,9 +68,9 @@ def great_vessels(rng: np.random.Generator) -> list[Part]:
     ]
 
 
-def heart(rng: np.random.Generator) -> tuple[list[Part], np.ndarray]:
+def heart(traits: Traits, rng: np.random.Generator) -> tuple[list[Part], np.ndarray]:
     """Pericardial fat, myocardium and the four chambers; also the centre."""
-    center = np.array([-20, 126, 1216]) + rng.normal(0, 3, 3)
+    center = np.array([-20, 126, 1209 + 0.6 * traits.breath_mm]) + rng.normal(0, 3, 3)
     size = rng.uniform(0.92, 1.12)
     turn = rotation(roll=28, yaw=-38)  # long axis (first column's opposite) to left, front and below
 
@@ -99,7 +99,7 @@ def lungs_and_mediastinum(
     """Everything above the diaphragm."""
     inner = np.array(box, float)
     inner[0, 2] = 1040
-    heart_parts, center = heart(rng)
+    heart_parts, center = heart(traits, rng)
     vessels = vessel_tree(inner, rng, 55, 0.17)
     fissure = Noise(rng, 90)
 
@@ -111,8 +111,8 @@ def lungs_and_mediastinum(
 
     middle = [
         (1352, 0, 80, 44, 40, 30), (1330, 0, 84, 32, 45, 30), (1310, 0, 92, 28, 55, 40), (1290, -2, 95, 30, 62, 42),
-        (1265, -4, 95, 32, 65, 45), (1240, -8, 100, 38, 70, 50), (1210, -14, 104, 34, 74, 52), (1180, -18, 108, 30, 76, 56),
-        (1150, -12, 105, 24, 80, 60), (1130, -8, 90, 20, 80, 40),
+        (1265, -4, 95, 32, 65, 45), (1240, -8, 100, 38, 70, 50), (1210, -14, 104, 34, 74, 52), (1180, -18, 100, 28, 50, 50),
+        (1150, -10, 84, 18, 40, 45), (1130, -6, 80, 16, 30, 35),
     ]  # fmt: skip
     trachea = [(0, 101, 1392), (1, 90, 1350), (2, 82, 1300), (2, 80, 1280)]
     blood, air = LABEL["blood"], LABEL["airway"]
