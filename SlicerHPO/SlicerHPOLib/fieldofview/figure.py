@@ -29,14 +29,14 @@ if TYPE_CHECKING:
 
 FORMATS = (".png", ".pdf", ".svg")
 
-# Okabe and Ito's palette, which colour-blind readers tell apart; neighbours in the body are far apart in it.
+# Okabe and Ito's palette, in the order that keeps neighbours in the body farthest apart for colour-blind readers.
 COLOURS = {
     "legs": "#0072B2",
     "pelvis": "#E69F00",
-    "abdomen": "#009E73",
-    "chest": "#CC79A7",
-    "head": "#56B4E9",
-    "spine": "#D55E00",
+    "abdomen": "#56B4E9",
+    "chest": "#D55E00",
+    "head": "#CC79A7",
+    "spine": "#009E73",
 }
 _AIR = {"facecolor": "0.85", "edgecolor": "0.7", "hatch": "////", "linewidth": 0}  # slices without tissue
 _INTERVAL = {"facecolor": "0.92", "linewidth": 0}  # where a boundary lies with 95 % probability
