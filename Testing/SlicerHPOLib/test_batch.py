@@ -5,7 +5,10 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 from SlicerHPOLib import batch
 from SlicerHPOLib.batch import BatchError
 from SlicerHPOLib.bundle import BundleError, read_bundle, write_bundle
@@ -113,6 +116,65 @@ def test_odd_file_names_survive_in_both_files(volumes, tiny_model, tmp_path, nam
     assert result.path == odd
     assert result.error == error
     assert read_csv(tmp_path / "r.csv") == read_json(tmp_path / "r.json") == [result]
+
+
+def write_series(folder: Path, description: str, spacing_mm: float):
+    """A DICOM series of 12 axial slices of a named patient."""
+    folder.mkdir(parents=True, exist_ok=True)
+    random = np.random.default_rng(0)
+    series_uid = generate_uid()
+    for index in range(12):
+        slice_ = Dataset()
+        slice_.file_meta = FileMetaDataset()
+        slice_.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        slice_.file_meta.MediaStorageSOPClassUID = slice_.SOPClassUID = MRImageStorage
+        slice_.file_meta.MediaStorageSOPInstanceUID = slice_.SOPInstanceUID = generate_uid()
+        slice_.PatientName, slice_.PatientID = "Secret^Name", "SECRET-ID"
+        slice_.Modality, slice_.SeriesDescription, slice_.SeriesInstanceUID = "MR", description, series_uid
+        slice_.StudyInstanceUID, slice_.InstanceNumber = generate_uid(), index + 1
+        slice_.Rows = slice_.Columns = 20
+        slice_.PixelSpacing, slice_.SliceThickness = [10, 10], spacing_mm
+        slice_.ImagePositionPatient, slice_.ImageOrientationPatient = [0, 0, index * spacing_mm], [1, 0, 0, 0, 1, 0]
+        slice_.BitsAllocated = slice_.BitsStored = 16
+        slice_.HighBit, slice_.PixelRepresentation, slice_.SamplesPerPixel = 15, 0, 1
+        slice_.PhotometricInterpretation = "MONOCHROME2"
+        pixels = random.integers(0, 20, (20, 20)).astype(np.uint16)
+        pixels[4:16, 4:16] += 500
+        slice_.PixelData = pixels.tobytes()
+        slice_.save_as(folder / f"{description}{index}.dcm", enforce_file_format=True)
+
+
+def test_every_series_of_a_dicom_folder_is_a_volume_and_no_header_text_gets_into_the_outputs(tiny_model, tmp_path):
+    for description, spacing_mm in (("secret-one", 5.0), ("secret-two", 9.0)):
+        write_series(tmp_path / "in", description, spacing_mm)
+    outputs = {"csv": tmp_path / "r.csv", "json": tmp_path / "r.json", "figure": tmp_path / "figures"}
+    results = batch.classify(tmp_path / "in", model=tiny_model, **outputs)
+    assert [(result.path, result.series, result.error) for result in results] == [
+        (str(tmp_path / "in"), "1", ""),
+        (str(tmp_path / "in"), "2", ""),
+    ]
+    assert sorted(path.name for path in (tmp_path / "figures").iterdir()) == ["in_series1.png", "in_series2.png"]
+    written = (tmp_path / "r.csv").read_text() + (tmp_path / "r.json").read_text()
+    assert "secret" not in written.lower()
+    assert "1.2.826" not in written
+
+    (chosen,) = batch.classify(tmp_path / "in", model=tiny_model, series="2")
+    assert chosen.regions == results[1].regions
+    lengths = [result.regions[-1].to_mm - result.regions[0].from_mm for result in results]
+    assert sorted(lengths) == [60.0, 108.0]
+
+
+def test_a_dicom_folder_that_gets_another_slice_is_computed_again(tiny_model, tmp_path, computed):
+    write_series(tmp_path / "in", "one", 5.0)
+    last = (tmp_path / "in" / "one11.dcm").read_bytes()
+    (tmp_path / "in" / "one11.dcm").unlink()
+    options = {"model": tiny_model, "csv": tmp_path / "in" / "r.csv", "skip_done": True}
+    for expected in (["in"], [], ["in"], []):
+        computed.clear()
+        batch.classify(tmp_path / "in", **options)
+        assert computed == expected
+        if expected == []:
+            (tmp_path / "in" / "one11.dcm").write_bytes(last)
 
 
 # --- Interruption and resumption -----------------------------------------------------------------------------------
