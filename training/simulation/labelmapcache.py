@@ -124,7 +124,7 @@ def _wholebody(sources, table, rng) -> dict[str, LabelMapAnatomy]:
 
 
 def _head(sources, table, rng) -> dict[str, LabelMapAnatomy]:
-    return {"": refine.head(make_anatomy(*read_voxels(sources[0]), table), rng)}
+    return {"": refine.head(crop(make_anatomy(*read_voxels(sources[0]), table)), rng)}
 
 
 def _knee(sources, table, rng) -> dict[str, LabelMapAnatomy]:
