@@ -18,7 +18,7 @@ import numpy as np
 import SimpleITK as sitk  # noqa: N813
 
 from . import dicom, volumefile
-from .itk import DTYPES, LPS_TO_RAS, ImageError, array_of, execute, ijk_to_ras_of, quiet, reason
+from .itk import DTYPES, ImageError, array_of, execute, geometry_of, ijk_to_ras_of, quiet, reason
 from .job import Job
 
 __all__ = [
@@ -264,18 +264,16 @@ def resample(
         shape, matrix = _grid(image, spacing_mm)
     else:
         shape, matrix = like.shape, like.ijk_to_ras
-    to_lps = LPS_TO_RAS @ matrix
-    spacing = np.linalg.norm(to_lps[:3, :3], axis=0)
-    source = to_sitk(image)
+    spacing, direction, origin = geometry_of(matrix)
     filter_ = sitk.ResampleImageFilter()
     filter_.SetSize([int(n) for n in shape[::-1]])
-    filter_.SetOutputSpacing(spacing.tolist())
-    filter_.SetOutputDirection((to_lps[:3, :3] / spacing).ravel().tolist())
-    filter_.SetOutputOrigin(to_lps[:3, 3].tolist())
+    filter_.SetOutputSpacing(spacing)
+    filter_.SetOutputDirection(direction)
+    filter_.SetOutputOrigin(origin)
     filter_.SetInterpolator(_INTERPOLATORS[interpolation])
     filter_.SetDefaultPixelValue(float(image.voxels.min()))
     try:
-        result = execute(filter_, job or Job(), "Resampling", source)
+        result = execute(filter_, job or Job(), "Resampling", to_sitk(image))
     except RuntimeError as error:
         raise ImageError(f"{image.name or 'the image'} cannot be resampled: {reason(error)}") from None
     return Image(array_of(result), matrix, image.name)
@@ -285,9 +283,10 @@ def to_sitk(image: Image) -> sitk.Image:
     """A SimpleITK image (LPS) with a copy of the voxels; bool becomes uint8, float16 float32."""
     narrow = {np.dtype(bool): np.uint8, np.dtype(np.float16): np.float32}
     result = sitk.GetImageFromArray(image.voxels.astype(narrow.get(image.voxels.dtype, image.voxels.dtype), copy=False))
-    result.SetSpacing(image.spacing_mm.tolist())
-    result.SetDirection((LPS_TO_RAS[:3, :3] @ image.directions).ravel().tolist())
-    result.SetOrigin((LPS_TO_RAS[:3, :3] @ image.ijk_to_ras[:3, 3]).tolist())
+    spacing, direction, origin = geometry_of(image.ijk_to_ras)
+    result.SetSpacing(spacing)
+    result.SetDirection(direction)
+    result.SetOrigin(origin)
     return result
 
 

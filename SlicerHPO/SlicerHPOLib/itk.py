@@ -104,6 +104,14 @@ def array_of(image: sitk.Image) -> np.ndarray:
     return np.asarray(_Buffer(image))
 
 
+def geometry_of(ijk_to_ras: np.ndarray) -> tuple[list[float], list[float], list[float]]:
+    """Spacing in mm (3,), direction (9,) and origin in mm (3,) for SimpleITK (LPS); the inverse of `ijk_to_ras_of`."""
+    matrix = LPS_TO_RAS @ ijk_to_ras
+    spacing = np.linalg.norm(matrix[:3, :3], axis=0)
+    direction = np.round(matrix[:3, :3] / spacing, 12)  # denormal numbers make VNL's inverse of it wrong
+    return spacing.tolist(), direction.ravel().tolist(), matrix[:3, 3].tolist()
+
+
 def ijk_to_ras_of(image: sitk.Image) -> np.ndarray:
     """The (4, 4) matrix from voxel index (i, j, k) to RAS mm of a three-dimensional SimpleITK image."""
     matrix = np.eye(4)

@@ -190,9 +190,12 @@ def _check_nrrd(path: Path) -> None:
     else:
         raise ImageError(f"{path}: no voxel spacing: the NRRD header has neither 'space directions' nor 'spacings'.")
     data = fields.get("data file", fields.get("datafile"))
-    if data is not None:
-        _data_file(path, data)
-    # Teem, which reads the data for ITK, notices itself when they are truncated or damaged.
+    file, start = (path, _length(lines)) if data is None else (_data_file(path, data), 0)
+    is_compressed = fields.get("encoding", "").lower() in ("gz", "gzip")
+    if is_compressed and not any(fields.get(skip, "0").strip("0") for skip in ("line skip", "byte skip")):
+        _inflated_bytes(
+            file, start
+        )  # teem, which reads for ITK, notices if voxels are missing, but not a wrong checksum
 
 
 def _check_metaimage(path: Path) -> None:
@@ -216,7 +219,7 @@ def _check_metaimage(path: Path) -> None:
 
     is_local = fields["ElementDataFile"].upper() == "LOCAL"
     data = path if is_local else _data_file(path, fields["ElementDataFile"])
-    start = sum(len(line.encode("utf-8", "surrogateescape")) for line in lines) if is_local else 0
+    start = _length(lines) if is_local else 0
     if fields.get("BinaryData", "True")[:1].lower() != "t":
         raise ImageError(f"{path}: its voxels are written as text; write them binary (BinaryData = True).")
     if fields.get("CompressedData", "False")[:1].lower() == "t":
@@ -249,6 +252,10 @@ def _header_lines(path: Path, is_last) -> list[str]:
             if is_last(lines[-1]):
                 break
     return lines
+
+
+def _length(lines: Sequence[str]) -> int:
+    return sum(len(line.encode("utf-8", "surrogateescape")) for line in lines)
 
 
 def _numbers(path: Path, text: str, field: str) -> list[float]:
