@@ -115,10 +115,13 @@ def build_body(traits: Traits, rng: np.random.Generator, name: str = "body") -> 
     wall_part = Part(wall, LABEL["muscle"], (
         *wall_parts(traits, rng), inside, *hip_bones_and_muscles(traits, rng), *great_vessels(rng), *vessels_and_nerves(), *column,
     ))  # fmt: skip
-    trunk = Part(Loft(skin), LABEL["skin"], (Part(Loft(skin, grow=-2.0), LABEL["fat"], (wall_part,)), *gluteal_cleft(traits)))
-    limbs = [part for side in (1, -1) for part in (arm(side, traits, rng), leg(side, traits, rng))]
+    trunk = Part(
+        Loft(skin), LABEL["skin"], (Part(Loft(skin, grow=-2.0), LABEL["fat"], (wall_part,)), *gluteal_cleft(traits))
+    )
+    arms, shoulders = zip(*(arm(side, traits, rng) for side in (1, -1)), strict=True)
+    limbs = [*arms, *(leg(side, traits, rng) for side in (1, -1))]
     neck_column = Part(Loft([(1340, 0, 66, 60, 60, 60), (1480, 0, 70, 45, 60, 50)]), None, tuple(column))
-    parts = [*genitals(traits), *limbs, *mammae, *head, trunk, neck, neck_column]
+    parts = [*genitals(traits), *limbs, *mammae, *head, trunk, *shoulders, neck, neck_column]
     sites = {**head_sites, **chest_sites, **breast_sites, **belly_sites, **pelvis_sites}
     for site, (r, a, s) in SITES.items():
         sites |= {f"{site}_right": (r, a, s), f"{site}_left": (-r, a, s)}

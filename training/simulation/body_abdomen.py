@@ -39,9 +39,9 @@ def liver(diaphragm: Diaphragm, box, rng: np.random.Generator) -> tuple[Part, tu
         top = diaphragm(r, a) - diaphragm.CLEARANCE_MM
         lower = tip + 0.62 * (108 - r) - 0.10 * (a - 100) + 7 * noise(r, a, s)
         left = a > 36 + 2.4 * np.clip(24 - r, 0, 32) + 0.2 * np.clip(-r, 0, 90)
-        return (s < top) & (s > lower) & left & (r > -reach) & (a > 36)
+        return (s < top) & (s > lower) & left & (r > 0.006 * np.square(a - 150) + 6 * noise(s, r, a) - reach) & (a > 36)
 
-    low, high = np.array(box, float)
+    high = np.array(box[1], float)
     liver_box = [[-reach, 36, tip - 40], [high[0], high[1], diaphragm.top]]
     gate = Ellipsoid((48, 105, 1120), (52, 58, 52))
     veins = vessel_tree(liver_box, rng, 85, 0.13, gate.inside)
@@ -72,7 +72,7 @@ def stomach(traits: Traits, rng: np.random.Generator) -> Part:
     """Fundus under the left dome, body, antrum crossing the midline; gas in front, content behind."""
     fill = rng.uniform(0.75, 1.1)
     path = np.array(
-        [(-56, 90, 1130), (-66, 112, 1104), (-60, 142, 1078), (-30, 158, 1052), (6, 152, 1046), (28, 138, 1054)], float
+        [(-58, 98, 1138), (-68, 116, 1108), (-60, 142, 1078), (-30, 158, 1052), (6, 152, 1046), (28, 138, 1054)], float
     )
     path[2:, 2] += rng.normal(0, 10)
     radii = np.array([38, 38, 30, 22, 18, 12]) * fill
@@ -162,7 +162,7 @@ def abdomen(diaphragm: Diaphragm, box, traits: Traits, rng: np.random.Generator)
     liver_part, liver_site = liver(diaphragm, box, rng)
 
     def under(r, a, s):
-        return s < diaphragm(r, a) - 3
+        return s < diaphragm(r, a) - 1
 
     below = np.array(box, float)
     below[1, 2] = diaphragm.top

@@ -17,7 +17,7 @@ class Diaphragm:
     `top` is the right dome's summit: the top of the liver lies `CLEARANCE_MM` below.
     """
 
-    CLEARANCE_MM = 3.0
+    CLEARANCE_MM = 0.8
 
     def __init__(self, traits: Traits):
         self.top = DOME_MM + traits.breath_mm + self.CLEARANCE_MM

@@ -71,7 +71,7 @@ class Frame:
         self._s_table = np.interp(room, self.s_room, knots).astype(np.float32)
         self._s_low = np.float32(self.s_room[0])
         self._noise = [[Noise(rng, wave * scale, 3) for _ in range(3)] for wave in (110, 38)]
-        self._amplitude = np.float32([3.0, 0.6])
+        self._amplitude = np.float32([2.4, 0.5]) * np.float32(scale)
 
     def to_reference(self, points_mm: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Reference coordinates (r, a, s), each (N,) float32, of room positions (N, 3)."""

@@ -55,7 +55,11 @@ def _brain(traits: Traits, rng: np.random.Generator) -> Part:
 
     def above_tentorium(r, a, s):
         aside = np.abs(r)
-        return (s > 1534 - 0.55 * aside + 2 * cerebrum_floor(r, a, s)) | ((a > 64 + 2 * cerebrum_floor(r, a, s)) & (aside > 16)) | (a > 92)
+        return (
+            (s > 1534 - 0.55 * aside + 2 * cerebrum_floor(r, a, s))
+            | ((a > 64 + 2 * cerebrum_floor(r, a, s)) & (aside > 13))
+            | (a > 88)
+        )
 
     wide = 1 + 0.8 * age
     ventricles = []
@@ -96,7 +100,7 @@ def _brain(traits: Traits, rng: np.random.Generator) -> Part:
         return np.square((np.abs(r) - 17) / 17) + np.square((a - 30) / 15) + np.square((s - 1492) / 11) < 1
 
     def below_tentorium(r, a, s):
-        return (s < 1531 - 0.55 * np.abs(r)) & (a < 60) & (np.hypot(r, a - 62) > 15)
+        return (s < 1532.5 - 0.55 * np.abs(r)) & (a < 62) & (np.hypot(r, a - 64) > 16)
 
     cerebellum = [
         Part(Formula([[-75, -40, 1455], [75, 62, 1535]], below_tentorium), grey, (

@@ -15,7 +15,7 @@ LEG = [
     (80, 74, 60, 28, 31, 36), (130, 75, 58, 34, 36, 40), (190, 75, 56, 43, 42, 46), (250, 75, 56, 48, 44, 48),
     (290, 75, 58, 48, 46, 46), (330, 74, 66, 45, 45, 44), (370, 74, 72, 47, 47, 42), (400, 74, 76, 49, 50, 42),
     (430, 75, 80, 50, 49, 43), (480, 79, 84, 57, 53, 49), (540, 84, 86, 64, 58, 58), (600, 88, 84, 71, 64, 62),
-    (660, 90, 84, 76, 66, 64, 0.1), (720, 90, 84, 79, 66, 70, 0.2), (772, 88, 84, 80, 66, 78, 0.3),
+    (660, 90, 84, 76, 66, 64, 0.1), (720, 90, 84, 79, 63, 70, 0.2), (772, 88, 84, 80, 58, 78, 0.3),
 ]  # fmt: skip
 THIGH_MUSCLES = [  # axes (s, r, a) of the right thigh
     [(420, 74, 125), (600, 95, 138), (760, 95, 140)],  # rectus femoris
@@ -158,14 +158,11 @@ def leg(side: float, traits: Traits, rng: np.random.Generator) -> Part:
             + fat * np.interp(s, [-60, 60, 250, 380, 760], [0.08, 0.15, 0.35, 0.4, 1.0])
         )
         outer.append((s, r, a, wide + layer, front + layer, back + layer, *square))
-    shift = np.interp([s for s, *_ in rows], [-78, 700], [1.4, 0]) * apart
-
     def moved(axes):
         return [[(s, (r + np.interp(s, [-78, 700], [1.4, 0]) * apart) * side, a) for s, r, a in axis] for axis in axes]
 
-    del shift
     inner, skin = Loft(mirrored(rows, side)), Loft(mirrored(outer, side))
-    noise = Noise(rng, 45)
+    noise = Noise(rng, 26)
     tibia = tube_bone(ras(TIBIA, side), [22, 19, 17, 15, 11.5, 12, 18], 4.0)
     fibula = tube_bone(
         [(106 * side, 56, 358), (103 * side, 56, 330), (96 * side, 58, 180), (94 * side, 58, -25)], [8, 6, 5.5, 9], 2.2
@@ -177,13 +174,13 @@ def leg(side: float, traits: Traits, rng: np.random.Generator) -> Part:
         Part(Formula([[low[0], low[1], 340], [high[0], high[1], 430]], lambda r, a, s: noise(r, a, s) > -0.1), LABEL["fat"]),
         Part(Formula([[low[0], low[1], -80], [high[0], high[1], 60]], lambda r, a, s: noise(r, a, s) > 0.1), LABEL["fat"]),
         Part(Tube(ras([(60, 76, 36), (-20, 76, 28)], side), [5, 6]), LABEL["cortical_bone"]),  # Achilles tendon
+        *upper_femur(side)[3:4],
+        tibia,
+        fibula,
         *_knee(side),
         Part(Tube(ras([(770, 62, 150), (650, 66, 108), (520, 52, 78), (440, 72, 48), (330, 76, 56), (200, 74, 54)], side), [5, 4.5, 4, 4, 3, 2]), LABEL["blood"]),
         Part(Tube(ras([(770, 54, 148), (650, 60, 102), (520, 56, 70), (440, 78, 42), (330, 84, 54), (200, 84, 52)], side), [6, 5.5, 5, 5, 3, 2]), LABEL["blood"]),
         Part(Tube(ras([(740, 92, 48), (560, 86, 56), (420, 82, 36)], side), [6, 5, 4]), LABEL["organ"]),  # sciatic nerve
-        tibia,
-        fibula,
-        *upper_femur(side)[3:4],
         *_foot(side, rng),
     )  # fmt: skip
     return Part(skin, LABEL["skin"], (Part(Loft(mirrored(outer, side), grow=-1.8), LABEL["fat"], (
@@ -209,8 +206,8 @@ def arm_axis(traits: Traits, rng: np.random.Generator) -> np.ndarray:
     return path
 
 
-def arm(side: float, traits: Traits, rng: np.random.Generator) -> Part:
-    """One arm with a coarse hand."""
+def arm(side: float, traits: Traits, rng: np.random.Generator) -> tuple[Part, Part]:
+    """One arm with a coarse hand; and its shoulder, to be painted over the trunk so that no skin divides them."""
     shoulder, elbow, wrist, tip = arm_axis(traits, rng) * [side, 1, 1]
     middle, forearm, palm = (shoulder + elbow) / 2, elbow + 0.25 * (wrist - elbow), wrist + 0.45 * (tip - wrist)
     axis = [shoulder, middle, elbow, forearm, wrist, palm, tip]
@@ -234,8 +231,7 @@ def arm(side: float, traits: Traits, rng: np.random.Generator) -> Part:
         *hand,
     )  # fmt: skip
     skin = Tube(axis, lean + layer)
-    return Part(
-        skin,
-        LABEL["skin"],
-        (Part(Tube(axis, lean + layer - 1.8), LABEL["fat"], (Part(Tube(axis, lean), LABEL["muscle"], inside),)),),
-    )
+    lean_arm = Part(Tube(axis, lean), LABEL["muscle"], inside)
+    beside = [[148, -60, 1240], [400, 200, 1400]] if side > 0 else [[-400, -60, 1240], [-148, 200, 1400]]
+    joint = Part(Formula(beside, lambda r, a, s: np.ones(r.shape, bool)), None, (lean_arm,))
+    return Part(skin, LABEL["skin"], (Part(Tube(axis, lean + layer - 1.8), LABEL["fat"], (lean_arm,)),)), joint

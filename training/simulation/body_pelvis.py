@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from training.simulation.body_frame import CREST_MM, ISCHIUM_MM
-from training.simulation.body_limbs import bone, loft_bone, mirrored, ras, tube_bone, upper_femur
+from training.simulation.body_limbs import bone, loft_bone, mirrored, tube_bone, upper_femur
 from training.simulation.body_spine import front_a
 from training.simulation.body_traits import Traits
-from training.simulation.shapes import Ellipsoid, Loft, Noise, Part, Septa, Tube
+from training.simulation.shapes import Ellipsoid, Formula, Loft, Noise, Part, Septa, Tube, rotation
 from training.simulation.tissues import LABEL
 
 ILIUM = [  # (s, r, a, half length, half thickness x 2, square, angle, bend)
@@ -92,7 +92,6 @@ def organs(traits: Traits, rng: np.random.Generator) -> tuple[list[Part], dict]:
     radii = np.array([24 + 22 * fill, 20 + 20 * fill, 14 + 24 * fill])
     center = np.array([0.0, 104.0, 806.0 + radii[2]])
     wall = 5.5 - 3 * fill
-    fold = Noise(rng, 18)
     rectum = [(4, 40, 838), (-2, 30, 815), (2, 36, 792), (0, 48, 775), (0, 36, 758), (0, 26, 745)]
     size = rng.uniform(0.8, 1.2)
     bladder = Part(
@@ -111,7 +110,7 @@ def organs(traits: Traits, rng: np.random.Generator) -> tuple[list[Part], dict]:
     if traits.female:
         tilt = rng.uniform(-30, 45)
         womb = np.array([rng.normal(0, 6), 84.0 - 0.2 * radii[1], 842.0 + 0.6 * radii[2]])
-        turn = rotation_about_r(tilt)
+        turn = rotation(pitch=-tilt)  # anteverted: the fundus forward
         body = np.array([25, 21, 36]) * size * (0.5 if traits.child else 1.0)
         ovaries = [Part(Ellipsoid((44 * side, 72, 850), (14, 11, 16)), LABEL["organ"], (Part(Ellipsoid((46 * side, 74, 852), (7, 5, 7)), LABEL["bladder"]),)) for side in (1, -1)]  # fmt: skip
         inner = [
@@ -130,8 +129,6 @@ def organs(traits: Traits, rng: np.random.Generator) -> tuple[list[Part], dict]:
         for side in (1, -1)
     ]  # fmt: skip
     nodules = Noise(rng, 14)
-    del fold
-    from training.simulation.shapes import Formula
 
     inner = [
         bladder, bowel, *levator, *vesicles,
@@ -142,13 +139,6 @@ def organs(traits: Traits, rng: np.random.Generator) -> tuple[list[Part], dict]:
         Part(Tube([(0, 92, 772), (0, 104, 762), (0, 128, 757)], [9, 10, 11]), LABEL["organ"]),
     ]  # fmt: skip
     return inner, {"prostate": tuple(gland)}
-
-
-def rotation_about_r(degrees: float) -> np.ndarray:
-    """Tilt forward by `degrees`: the top goes to anterior."""
-    from training.simulation.shapes import rotation
-
-    return rotation(pitch=-degrees)
 
 
 def genitals(traits: Traits) -> list[Part]:
@@ -165,6 +155,3 @@ def genitals(traits: Traits) -> list[Part]:
         Part(Tube([(0, front - 10, 775), (4, front + 26 * small, 760), (6, front + 24 * small, 715)], 15 * small), skin, (
             Part(Tube([(0, front - 10, 775), (4, front + 26 * small, 760), (6, front + 24 * small, 715)], 12 * small), organ),)),
     ]  # fmt: skip
-
-
-__all__ = ["genitals", "hip_bones_and_muscles", "organs", "ras", "vessels_and_nerves"]

@@ -7,7 +7,7 @@ import numpy as np
 from training.simulation.body_limbs import loft_bone, mirrored, tube_bone
 from training.simulation.body_spine import canal_a
 from training.simulation.body_traits import Traits
-from training.simulation.shapes import Ellipsoid, Formula, Loft, Noise, Part, Septa
+from training.simulation.shapes import Ellipsoid, Formula, Loft, Noise, Part, Septa, Tube
 from training.simulation.tissues import LABEL
 
 # Outline of the wall muscles: (s, r, a, half width, front, back, square), without fat and skin.
@@ -181,20 +181,20 @@ def breasts(traits: Traits, rng: np.random.Generator) -> tuple[list[Part], dict]
     noise, fine = Noise(rng, 60), Noise(rng, 22)
     density = rng.uniform(-0.3, 0.5)
     parts, sites = [], {}
+    reach = 75 + 45 * size if traits.prone else 30 + 24 * size  # from the wall to the nipple
     for side, name in ((1, "breast_right"), (-1, "breast_left")):
-        a = 190 + 0.35 * traits.fat_mm + (38 * size if traits.prone else 0)
-        center = np.array([(84 + 5 * traits.fat) * side, a, 1215])
-        radii = np.array([56, 92, 66] if traits.prone else [64, 44, 62]) * size
-        gland = Formula(
-            np.stack([center - radii, center + radii]),
-            lambda r, a, s: noise(r, a, s) + 0.6 * fine(r, a, s) > density,
-        )
-        nipple = center + [0, 0.99 * radii[1], -4]
+        r = (84 + 5 * traits.fat) * side
+        wall = np.interp(1230, [row[0] for row in WALL], [row[2] + row[4] for row in WALL]) - 18
+        path = np.array([(r, wall, 1240), (r * 1.03, wall + 0.55 * reach, 1222), (r * 1.05, wall + reach, 1214)])
+        radii = np.array([52, 48, 24] if traits.prone else [54, 46, 20]) * (0.75 + 0.35 * size)
+        path[2, 1] -= 0.5 * radii[2]
+        outline = Tube(path, radii)
+        gland = Formula(outline.box, lambda r, a, s: noise(r, a, s) + 0.6 * fine(r, a, s) > density)
         parts += [
-            Part(Ellipsoid(nipple, (6, 7, 6)), LABEL["skin"]),
-            Part(Ellipsoid(center, radii), LABEL["skin"], (
-                Part(Ellipsoid(center, radii - 2), LABEL["fat"], (
-                    Part(Ellipsoid(center + [0, 0.1 * radii[1], 0], 0.82 * radii - 4), None, (Part(gland, LABEL["breast"]),)),)),)),
+            Part(Ellipsoid(path[2] + [0, radii[2], 0], (6, 6, 6)), LABEL["skin"]),
+            Part(outline, LABEL["skin"], (
+                Part(Tube(path, radii - 2), LABEL["fat"], (
+                    Part(Tube(path, 0.82 * radii - 3), None, (Part(gland, LABEL["breast"]),)),)),)),
         ]  # fmt: skip
-        sites[name] = tuple(center + [0, 0.2 * radii[1], 0])
+        sites[name] = tuple(path[1])
     return parts, sites

@@ -108,8 +108,7 @@ class Loft(Shape):
         rows = np.array([tuple(row) + (0.0,) * (9 - len(row)) for row in sections], np.float64)
         rows = rows[np.argsort(rows[:, 0], kind="stable")]
         heights = np.arange(rows[0, 0], rows[-1, 0] + STEP_MM, STEP_MM)
-        columns = [smooth_interpolation(heights, rows[:, 0], column) for column in rows[:, 1:].T]
-        r, a, wide, front, back, square, angle, bend = columns
+        r, a, wide, front, back, square, angle, bend = smooth_interpolation(heights, rows[:, 0], rows[:, 1:]).T
         wide, front, back = (np.maximum(half + grow, 0.3) for half in (wide, front, back))
         self.low, self.high = np.float32(rows[0, 0]), np.float32(rows[-1, 0])
         radians = np.deg2rad(angle)
@@ -204,12 +203,14 @@ def _paint(parts, index, points: Coordinates, labels) -> None:
 
 
 def smooth_interpolation(x: np.ndarray, knots: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Monotone cubic (Fritsch-Carlson) interpolation; linear with two knots, no overshoot with more."""
+    """Monotone cubic (Fritsch-Carlson) interpolation of `values` (knots, ...); linear with two knots, no overshoot with more."""
+    values, x = np.asarray(values, np.float64), np.clip(x, knots[0], knots[-1])
     if len(knots) < 3:
-        return np.interp(x, knots, values)
+        part = ((x - knots[0]) / (knots[-1] - knots[0])).reshape(-1, *[1] * (values.ndim - 1))
+        return values[0] + part * (values[-1] - values[0])
     from scipy.interpolate import PchipInterpolator
 
-    return PchipInterpolator(knots, values)(np.clip(x, knots[0], knots[-1]))
+    return PchipInterpolator(knots, values)(x)
 
 
 def rotation(*, pitch: float = 0.0, roll: float = 0.0, yaw: float = 0.0) -> np.ndarray:
