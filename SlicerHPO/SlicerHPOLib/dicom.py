@@ -149,6 +149,8 @@ def read_series(series: Series, frame: int | None, job: Job) -> tuple[np.ndarray
     planes = _frames(first, where) if is_multiframe else series.slices
     if any(not (p.position_mm and p.orientation and p.spacing_mm) for p in planes):
         raise ImageError(f"{where}: its images have no position, orientation or pixel spacing, so they make no volume.")
+    if min(min(p.spacing_mm) for p in planes) <= 0:
+        raise ImageError(f"{where}: pixel spacing must be positive, not {planes[0].spacing_mm} mm.")
     if (
         np.ptp([p.orientation for p in planes], axis=0).max() > 1e-2
         or np.ptp([p.spacing_mm for p in planes], axis=0).max() > 1e-3
@@ -285,10 +287,6 @@ def _read_header(path: Path) -> Slice | None:
         with quiet():
             reader.ReadImageInformation()
     except RuntimeError:
-        if _storage_class(path) in _VOLUME_CLASSES:
-            raise ImageError(
-                f"{path}: truncated or damaged DICOM file; copy it again, or remove it from the folder."
-            ) from None
         return None
 
     def text(tag: str) -> str:

@@ -8,6 +8,7 @@ import pytest
 from SlicerHPOLib.image import ImageError, read_image
 
 VOXELS = np.arange(4 * 5 * 6, dtype=np.int16).reshape(4, 5, 6)
+DATA = VOXELS.tobytes()
 AFFINE = np.array([[-2.0, 0, 0, 10], [0, 3, 0, 20], [0, 0, 4, 30], [0, 0, 0, 1]])
 
 
@@ -169,7 +170,7 @@ NRRD = {
 NRRD_RAS = np.array([[-2.0, 0, 0, 10], [0, 3, 0, 20], [0, 0, 4, 30], [0, 0, 0, 1]])
 
 
-def nrrd(folder, data=VOXELS.tobytes(), name="v.nrrd", **fields):
+def nrrd(folder, data=DATA, name="v.nrrd", **fields):
     """A NRRD file; a field of None is left out, an underscore in its name is a space."""
     given = NRRD | {key.replace("_", " "): value for key, value in fields.items()}
     lines = ["NRRD0004", "# a comment: with a colon", *(f"{key}: {value}" for key, value in given.items() if value)]
@@ -259,7 +260,7 @@ META = {
 }
 
 
-def meta(folder, data=VOXELS.tobytes(), name="v.mha", **fields):
+def meta(folder, data=DATA, name="v.mha", **fields):
     """A MetaImage file; a field of None is left out."""
     given = {**META, **fields}
     given["ElementDataFile"] = given.pop("ElementDataFile")  # comes last
