@@ -135,47 +135,30 @@ def read_series(series: Series, frame: int | None, job: Job) -> tuple[np.ndarray
     Raises:
         ImageError: the series is not one regular stack of slices.
     """
-    first = series.slices[0]
     where = f"{series.folder}, DICOM series {series.label}"
-    if any(s.is_mosaic for s in series.slices):
-        raise ImageError(
-            f"{where}: Siemens mosaic images (many slices tiled in one) cannot be read; convert with dcm2niix."
-        )
-    if any(s.components != 1 for s in series.slices):
-        raise ImageError(f"{where}: colour images, {first.components} values a voxel; a volume has one.")
-    if len({s.size[:2] for s in series.slices}) > 1:
-        raise ImageError(f"{where}: its images differ in size.")
-    is_multiframe = first.size[2] > 1
-    planes = _frames(first, where) if is_multiframe else series.slices
-    if any(not (p.position_mm and p.orientation and p.spacing_mm) for p in planes):
-        raise ImageError(f"{where}: its images have no position, orientation or pixel spacing, so they make no volume.")
-    if min(min(p.spacing_mm) for p in planes) <= 0:
-        raise ImageError(f"{where}: pixel spacing must be positive, not {planes[0].spacing_mm} mm.")
-    if (
-        np.ptp([p.orientation for p in planes], axis=0).max() > 1e-2
-        or np.ptp([p.spacing_mm for p in planes], axis=0).max() > 1e-3
-    ):
-        raise ImageError(f"{where}: its frames differ in orientation or pixel spacing.")
-
+    planes = _planes(series, where)
     try:
         table, step_mm = arrange([p.position_mm for p in planes], planes[0].orientation, [p.number for p in planes])
     except ImageError as error:
         raise ImageError(f"{where}: {error}") from None
     order = table[chosen_frame(frame, len(table), where)]
+
+    files = [planes[index] for index in order]
+    is_multiframe = files[0].size[2] > 1
+    if is_multiframe:
+        reader = sitk.ImageFileReader()
+        reader.SetFileName(str(files[0].path))
+    else:
+        reader = sitk.ImageSeriesReader()
+        reader.SetFileNames([str(file.path) for file in files])
+    reader.SetImageIO("GDCMImageIO")
+    reader.SetOutputPixelType(PIXEL_TYPES[_common_dtype(files)])
     try:
-        if is_multiframe:
-            reader = sitk.ImageFileReader()
-            reader.SetImageIO("GDCMImageIO")
-            reader.SetFileName(str(first.path))
-            voxels = array_of(execute(reader, job, "Reading DICOM"))[order]
-        else:
-            reader = sitk.ImageSeriesReader()
-            reader.SetImageIO("GDCMImageIO")
-            reader.SetFileNames([str(planes[index].path) for index in order])
-            reader.SetOutputPixelType(PIXEL_TYPES[_common_dtype([planes[index] for index in order])])
-            voxels = array_of(execute(reader, job, "Reading DICOM"))
+        voxels = array_of(execute(reader, job, "Reading DICOM"))
     except RuntimeError as error:
         raise ImageError(f"{where}: an image cannot be read: {reason(error)}") from None
+    if is_multiframe:
+        voxels = voxels[order]
 
     plane = planes[order[0]]
     row, column = np.reshape(plane.orientation, (2, 3))
@@ -245,6 +228,27 @@ def arrange(
     if np.linalg.norm(positions_mm[table] - straight, axis=-1).max() > 0.1 * usual:
         raise ImageError("the slices are displaced against each other, so they make no volume.")
     return table, float(height / (len(heights) - 1))
+
+
+def _planes(series: Series, where: str) -> Sequence[Slice]:
+    """The images of a series, the frames of a multi-frame file one by one, when each has its place in space."""
+    if any(s.is_mosaic for s in series.slices):
+        raise ImageError(f"{where}: Siemens mosaic images (slices tiled in one) cannot be read; convert with dcm2niix.")
+    if any(s.components != 1 for s in series.slices):
+        raise ImageError(f"{where}: colour images; a volume has one real number a voxel.")
+    if len({s.size[:2] for s in series.slices}) > 1:
+        raise ImageError(f"{where}: its images differ in size.")
+    planes = _frames(series.slices[0], where) if series.slices[0].size[2] > 1 else series.slices
+    if any(not (p.position_mm and p.orientation and p.spacing_mm) for p in planes):
+        raise ImageError(f"{where}: its images have no position, orientation or pixel spacing, so they make no volume.")
+    spacings, orientations = (np.array([getattr(p, name) for p in planes]) for name in ("spacing_mm", "orientation"))
+    if spacings.min() <= 0:
+        raise ImageError(f"{where}: pixel spacing must be positive, not {planes[0].spacing_mm} mm.")
+    if np.abs(np.linalg.norm(orientations.reshape(-1, 3), axis=1) - 1).max() > 1e-2:
+        raise ImageError(f"{where}: the orientation of an image must be two unit vectors, not {planes[0].orientation}.")
+    if np.ptp(orientations, axis=0).max() > 1e-2 or np.ptp(spacings, axis=0).max() > 1e-3:
+        raise ImageError(f"{where}: its images differ in orientation or pixel spacing.")
+    return planes
 
 
 def _common_dtype(slices: Sequence[Slice]) -> np.dtype:
@@ -333,7 +337,7 @@ def _frames(file: Slice, where: str) -> list[Slice]:
         import pydicom  # GDCM does not pass the sequences on; Slicer brings pydicom along
     except ImportError:
         raise ImageError(f"{where}: multi-frame DICOM needs the package pydicom: pip install pydicom.") from None
-    dataset = pydicom.dcmread(file.path, stop_before_pixels=True)
+    dataset = pydicom.dcmread(file.path, stop_before_pixels=True, force=True)
     shared = (dataset.get("SharedFunctionalGroupsSequence") or [pydicom.Dataset()])[0]
     groups = dataset.get("PerFrameFunctionalGroupsSequence") or []
     if len(groups) != file.size[2]:

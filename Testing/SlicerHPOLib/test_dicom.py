@@ -284,6 +284,7 @@ def test_slices_that_are_displaced_sideways_are_refused(tmp_path):
     [
         ({"ImagePositionPatient": None}, "no position"),
         ({"ImageType": ["ORIGINAL", "PRIMARY", "M", "MOSAIC"]}, "mosaic"),
+        ({"ImageOrientationPatient": [1, 0, 0, 0, 0, 0]}, "two unit vectors"),
         ({"PixelSpacing": [0, 1.5]}, "must be positive, not (1.5, 0.0)"),
     ],
 )
@@ -352,8 +353,9 @@ def test_frames_of_an_enhanced_file_are_put_in_order(tmp_path, order):
 
 
 def test_an_enhanced_file_with_one_slope_is_rescaled(tmp_path):
-    path = write_enhanced(tmp_path / "e.dcm", at_heights(0, 4, 8), VOXELS[:3], slopes=[0.5] * 3)
-    np.testing.assert_allclose(read_image(path).voxels, VOXELS[:3] * 0.5 + 1)
+    image = read_image(write_enhanced(tmp_path / "e.dcm", at_heights(0, 4, 8), VOXELS[:3], slopes=[0.5] * 3))
+    assert image.voxels.dtype == np.float32
+    np.testing.assert_allclose(image.voxels, VOXELS[:3] * 0.5 + 1)
 
 
 def test_repeated_positions_in_an_enhanced_file_are_frames(tmp_path):
@@ -374,6 +376,12 @@ def test_repeated_positions_in_an_enhanced_file_are_frames(tmp_path):
 def test_what_gdcm_would_misplace_or_misscale_in_an_enhanced_file_is_refused(tmp_path, positions, slopes, named):
     write_enhanced(tmp_path / "e.dcm", positions, slopes=slopes)
     assert named in refusal(tmp_path)
+
+
+def test_frames_of_different_pixel_spacing_are_refused(tmp_path):
+    path = write_series(tmp_path) / "2"
+    change(path, PixelSpacing=[2, 1.6])
+    assert "differ in orientation or pixel spacing" in refusal(tmp_path)
 
 
 def test_a_multiframe_file_that_does_not_say_where_its_frames_are_is_refused(tmp_path):
