@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from . import __version__
 from .bundle import Bundle, find_bundle, read_bundle
@@ -27,6 +28,9 @@ from .fieldofview.regions import BODY
 from .image import ImageError, ImageSource, find_images
 from .job import Cancelled, Job
 from .results import Result, read_csv, read_json, write_csv, write_json
+
+if TYPE_CHECKING:
+    from .fieldofview.classifier import Classifier
 
 DEFAULT_MODEL = "mr-field-of-view"
 
@@ -269,7 +273,7 @@ def _state(path: str | Path) -> dict[str, object]:
     return {"bytes": sum(state.st_size for state in states), "modified": modified}
 
 
-def _classified(volume: Volume, classifier, figure: Path | None, job: Job) -> Result:
+def _classified(volume: Volume, classifier: Classifier, figure: Path | None, job: Job) -> Result:
     """The result of one volume: its answer, or the error that stands in its way."""
     blank = volume.blank
     if volume.source is None:

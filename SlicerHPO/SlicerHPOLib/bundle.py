@@ -138,7 +138,7 @@ def write_bundle(
     tensors: Mapping[str, torch.Tensor],
     model_card: str | None = None,
 ) -> Path:
-    """Writes a bundle: a failure or a kill leaves what was there before, or the new model, never a mixture of both.
+    """Writes a bundle beside its place, reads it back, and moves it there: no one ever sees half a bundle.
 
     Args:
         folder: the bundle's folder; an older bundle there is replaced, anything else is refused.
@@ -233,9 +233,9 @@ def _check_keys(entry: Mapping[str, Any], schema: Mapping[str, type], where: obj
         value = entry[key]
         if not isinstance(value, kind) or isinstance(value, bool):
             raise BundleError(f"{where}: {key!r} is {_kind(value)}; {_JSON_TYPE[kind]} is expected.")
-    for value in entry.get("attributions", ()):
-        if not isinstance(value, str):
-            raise BundleError(f"{where}: 'attributions' holds {_kind(value)}; a list of texts is expected.")
+        for item in value if kind is list else ():
+            if not isinstance(item, str):
+                raise BundleError(f"{where}: {key!r} holds {_kind(item)}; a list of texts is expected.")
 
 
 def _kind(value: object) -> str:

@@ -10,13 +10,13 @@ import csv
 import io
 import json
 import os
-import tempfile
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .fieldofview.regions import Boundary, Region
+from .files import replacing
 
 if TYPE_CHECKING:
     from .fieldofview.classifier import FieldOfView
@@ -106,7 +106,7 @@ def write_json(path: Path, results: Iterable[Result]) -> None:
         del volume["answer"]
         volumes.append(volume)
     content = {"format": FORMAT, "format_version": FORMAT_VERSION, "volumes": volumes}
-    write_text(path, json.dumps(content, indent=1) + "\n")
+    _write(path, json.dumps(content, indent=1) + "\n")
 
 
 def read_json(path: Path) -> list[Result]:
@@ -171,7 +171,7 @@ def write_csv(path: Path, results: Iterable[Result]) -> None:
             table.writerow({**volume, **_region_row(region), **_boundary_row(above.get(region.name))})
         if not result.regions:
             table.writerow(volume)
-    write_text(path, text.getvalue())
+    _write(path, text.getvalue())
 
 
 def _region_row(region: Region) -> dict[str, object]:
@@ -248,36 +248,13 @@ def _boundaries_of(row: dict[str, str]) -> tuple[Boundary, ...]:
     return (Boundary(lower, upper, float(position), interval, float(confidence), fixed == "yes"),)
 
 
-# --- Files ---------------------------------------------------------------------------------------------------------
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a file in one step: whoever reads it, at any time and after a kill, sees the old content or the new.
-
-    Raises `ResultsError`; the old content is there then.
-    """
-    path = path.resolve()  # a link stays a link
-    temporary = None
+def _write(path: Path, text: str) -> None:
+    """Writes a file in one step. Raises `ResultsError`; the old content is there then."""
     try:
-        mode = path.stat().st_mode & 0o777 if path.exists() else None
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        with open(handle, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-            file.write(text)
-        os.chmod(temporary, mode if mode is not None else 0o666 & ~umask())
-        os.replace(temporary, path)
-    except BaseException as error:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise ResultsError(f"{path} cannot be written ({error.strerror or error}).") from None
-        raise
-
-
-def umask() -> int:
-    """The permissions that new files of this process do not get."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+        with replacing(path) as temporary:
+            temporary.write_text(text, encoding="utf-8", errors="surrogateescape", newline="")
+    except OSError as error:
+        raise ResultsError(f"{path} cannot be written ({error.strerror or error}).") from None
 
 
 def _foreign(path: Path) -> ResultsError:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from safetensors.torch import save
 from SlicerHPOLib import bundle
 from SlicerHPOLib.bundle import (
@@ -219,6 +221,28 @@ def test_reading_what_a_model_is_does_not_touch_its_weights(folder):
     (folder / WEIGHTS).unlink()
     content, _ = read_manifest(folder)
     assert content["name"] == "text"
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.dictionaries(st.sampled_from(["format_version", "files", *SCHEMA]), JSON, min_size=1), JSON)
+def test_whatever_a_manifest_holds_it_is_read_or_refused_with_a_bundle_error(folder, changes, file):
+    before = (folder / MANIFEST).read_text()
+    try:
+        for content in (changes, {"files": {WEIGHTS: file}}):
+            (folder / MANIFEST).write_text(json.dumps(json.loads(before) | content))
+            try:
+                assert read_bundle(folder).manifest.keys() >= SCHEMA.keys()
+            except BundleError as error:
+                assert str(folder) in str(error)
+    finally:
+        (folder / MANIFEST).write_text(before)
 
 
 # --- Writing -------------------------------------------------------------------------------------------------------

@@ -11,13 +11,13 @@ matplotlib belongs to the training extra; only drawing needs it.
 from __future__ import annotations
 
 import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..files import replacing
 from ..image import Image, reorient_to_ras
 from .regions import CLASSES
 
@@ -71,15 +71,8 @@ def write_figure(image: Image, answer: FieldOfView, path: str | os.PathLike, tit
     if path.suffix.lower() not in FORMATS:
         raise FigureError(f"{path}: a figure's name ends in {', '.join(FORMATS)}.")
     figure = draw(image, answer, title)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix.lower(), dir=path.parent)
-    os.close(handle)
-    try:
+    with replacing(path) as temporary:
         figure.savefig(temporary, dpi=200)
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
     return path
 
 
@@ -344,9 +337,3 @@ def _air(answer: FieldOfView) -> list[tuple[float, float]]:
     starts = np.flatnonzero(np.diff(np.concatenate([[0], ~answer.tissue, [0]]).astype(int)) == 1)
     stops = np.flatnonzero(np.diff(np.concatenate([[0], ~answer.tissue, [0]]).astype(int)) == -1)
     return [(float(faces[start]), float(faces[stop])) for start, stop in zip(starts, stops, strict=True)]
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
