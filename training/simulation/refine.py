@@ -100,11 +100,13 @@ def head(anatomy: LabelMapAnatomy, rng: np.random.Generator) -> LabelMapAnatomy:
     labels[pieces != 1 + np.argmax(np.bincount(pieces.ravel())[1:])] = 0  # stray voxels in the air
     whole = tuple(slice(0, n) for n in labels.shape)
     soft = labels == LABEL["organ"]
-    # Outer air: large enough for a ball of 8 mm and open to the border; sinuses and the airway are inside.
-    air = np.pad(labels == 0, ((0, 0), (1, 1), (1, 1)), constant_values=True)
-    open_air = dilate(~dilate(~air, 8.0, spacing), 8.0, spacing)
-    pieces, _ = ndimage.label(open_air)
-    depth = ndimage.distance_transform_edt(pieces != pieces[0, 0, 0], spacing)[:, 1:-1, 1:-1].astype(np.float32)
+    # Outer air: large enough for a ball of 8 mm and open to the border; sinuses and the airway are inside. There is
+    # room for the ball around the head, not below it: the neck goes on.
+    m = int(np.ceil(10.0 / spacing.min()))
+    air = np.pad(labels == 0, ((0, m), (m, m), (m, m)), constant_values=True)
+    pieces, _ = ndimage.label(dilate(~dilate(~air, 8.0, spacing), 8.0, spacing))
+    outside = pieces == pieces[-1, 0, 0]
+    depth = ndimage.distance_transform_edt(~outside, spacing)[:-m, m:-m, m:-m].astype(np.float32)
 
     subcutaneous = rng.uniform(6.0, 10.0) * (1 + 0.25 * Noise.over(labels.shape, spacing, 30.0, rng)(whole))
     sheets, lumps = (Noise.over(labels.shape, spacing, scale, rng)(whole) for scale in (13.0, 22.0))

@@ -186,6 +186,12 @@ def test_a_heads_soft_tissue_becomes_fat_under_skin_and_muscle_below_with_its_ai
     labels[0, 0, 0] = LABEL["csf"]  # a stray voxel
     head = refine.head(LabelMapAnatomy("head", labels, np.eye(4), HEAD), np.random.default_rng(0)).labels
     depth = 29 - np.sqrt(sum((axis - c) ** 2 for axis, c in zip(np.indices(shape), (30, 40, 35), strict=True)))
+    tight = slice(1, -1), slice(11, -10), slice(6, -5)  # cropped to the head, the same fat lies under its skin
+    cropped = refine.head(
+        LabelMapAnatomy("head", labels[tight].copy(), np.eye(4), HEAD), np.random.default_rng(0)
+    ).labels
+    under = (depth > 2.5) & (depth < 3.5) & (np.indices(shape)[0] > 8)
+    assert (cropped[under[tight]] == LABEL["fat"]).mean() > 0.9
     assert not (head == LABEL["organ"]).any() and head[30, 40, 35] == 0 and head[0, 0, 0] == 0
     assert (head[(depth > 2.5) & (depth < 3.5)] == LABEL["fat"]).mean() > 0.9
     assert (head[(depth > 15) & (depth < 22)] == LABEL["muscle"]).mean() > 0.7
