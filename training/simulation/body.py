@@ -1,7 +1,7 @@
 """A procedural human body, drawn at random and free of any resolution: training data with no patient.
 
-`sample_body` draws a person (`Traits`), `build_body` builds the anatomy. Regions are assembled in the reference frame of
-`body_frame` from implicit shapes painted in order; heights and proportions follow BodyParts3D (DBCLS, BodyParts3D 4.0).
+`sample_body` draws a person (`Traits`), `build_body` builds the anatomy. Regions are assembled in the reference frame
+of `body_frame` from implicit shapes painted in order; heights and proportions follow BodyParts3D 4.0 (DBCLS).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from training.simulation.body_chest import Diaphragm, great_vessels, lungs_and_m
 from training.simulation.body_frame import C7_MM, CREST_MM, DOME_MM, ISCHIUM_MM, Frame
 from training.simulation.body_head import head_and_neck
 from training.simulation.body_limbs import SHOULDER, arm, leg
-from training.simulation.body_pelvis import genitals, hip_bones_and_muscles, organs, vessels_and_nerves
+from training.simulation.body_pelvis import genitals, hip_bones_and_muscles, hip_planes, organs, vessels_and_nerves
 from training.simulation.body_spine import canal_a, front_a, spine
 from training.simulation.body_traits import Traits, sample_traits
 from training.simulation.body_trunk import CAVITY, WALL, belly, breasts, gluteal_cleft, skin_rows, wall_parts
@@ -112,9 +112,19 @@ def build_body(traits: Traits, rng: np.random.Generator, name: str = "body") -> 
     column = spine(rng)
     skin = skin_rows(traits)
     inside = Part(cavity, LABEL["fat"], (*chest, *belly_parts, *pelvis))
-    wall_part = Part(wall, LABEL["muscle"], (
-        *wall_parts(traits, rng), inside, *hip_bones_and_muscles(traits, rng), *great_vessels(rng), *vessels_and_nerves(), *column,
-    ))  # fmt: skip
+    wall_part = Part(
+        wall,
+        LABEL["muscle"],
+        (
+            *wall_parts(traits, rng),
+            *hip_planes(traits, rng),
+            inside,
+            *hip_bones_and_muscles(),
+            *great_vessels(rng),
+            *vessels_and_nerves(),
+            *column,
+        ),
+    )
     trunk = Part(
         Loft(skin), LABEL["skin"], (Part(Loft(skin, grow=-2.0), LABEL["fat"], (wall_part,)), *gluteal_cleft(traits))
     )

@@ -7,7 +7,7 @@ import numpy as np
 from training.simulation.body_chest import Diaphragm, vessel_tree
 from training.simulation.body_spine import front_a
 from training.simulation.body_traits import Traits
-from training.simulation.shapes import Ellipsoid, Formula, Loft, Noise, Part, Tube, labyrinth, rotation
+from training.simulation.shapes import Ellipsoid, Formula, Loft, Noise, Part, Tube, labyrinth, rotation, shifted
 from training.simulation.tissues import LABEL
 
 
@@ -61,11 +61,22 @@ def kidney(center, side: float, size: float, rng: np.random.Generator) -> Part:
     def pyramids(r, a, s):
         return noise(r, a, s) > -0.05
 
-    return Part(Ellipsoid(center, radii, turn), LABEL["kidney_cortex"], (
-        Part(Ellipsoid(center, 0.80 * radii, turn), None, (Part(Formula(np.stack([center - 60, center + 60]), pyramids), LABEL["kidney_medulla"]),)),
-        Part(Ellipsoid(center + 0.9 * hilum, radii * [0.72, 0.42, 0.55], turn), LABEL["fat"], (
-            Part(Ellipsoid(center + hilum, radii * [0.5, 0.18, 0.35], turn), LABEL["blood"]),)),
-    ))  # fmt: skip
+    return Part(
+        Ellipsoid(center, radii, turn),
+        LABEL["kidney_cortex"],
+        (
+            Part(
+                Ellipsoid(center, 0.80 * radii, turn),
+                None,
+                (Part(Formula(np.stack([center - 60, center + 60]), pyramids), LABEL["kidney_medulla"]),),
+            ),
+            Part(
+                Ellipsoid(center + 0.9 * hilum, radii * [0.72, 0.42, 0.55], turn),
+                LABEL["fat"],
+                (Part(Ellipsoid(center + hilum, radii * [0.5, 0.18, 0.35], turn), LABEL["blood"]),),
+            ),
+        ),
+    )
 
 
 def stomach(traits: Traits, rng: np.random.Generator) -> Part:
@@ -92,8 +103,15 @@ def small_bowel(traits: Traits, rng: np.random.Generator) -> Part:
     heights = np.array([845, 870, 900, 950, 1000, 1035, 1070.0])
     rows = [
         (s, 0, a, w, f + push, b, 0.3)
-        for s, a, w, f, b in zip(heights, (110, 118, 125, 130, 135, 138, 140), (45, 74, 86, 86, 86, 84, 50), (50, 58, 58, 58, 54, 48, 30), (34, 44, 36, 30, 36, 40, 20), strict=True)
-    ]  # fmt: skip
+        for s, a, w, f, b in zip(
+            heights,
+            (110, 118, 125, 130, 135, 138, 140),
+            (45, 74, 86, 86, 86, 84, 50),
+            (50, 58, 58, 58, 54, 48, 30),
+            (34, 44, 36, 30, 36, 40, 20),
+            strict=True,
+        )
+    ]
     warp = [Noise(rng, 85) for _ in range(2)]
     fluid = Noise(rng, 60)
     wave = rng.uniform(50, 62)
@@ -113,11 +131,24 @@ def small_bowel(traits: Traits, rng: np.random.Generator) -> Part:
         return fluid(r, a, s) > 1.25 - 0.9 * traits.gas
 
     region = Loft(rows)
-    return Part(region, None, (
-        Part(Formula(region.box, loops), LABEL["bowel_wall"], (
-            Part(Formula(region.box, lumen), LABEL["bowel_content"], (Part(Formula(region.box, gas), LABEL["bowel_gas"]),)),)),
-        Part(vessel_tree(region.box, rng, 50, 0.14), LABEL["blood"]),
-    ))  # fmt: skip
+    return Part(
+        region,
+        None,
+        (
+            Part(
+                Formula(region.box, loops),
+                LABEL["bowel_wall"],
+                (
+                    Part(
+                        Formula(region.box, lumen),
+                        LABEL["bowel_content"],
+                        (Part(Formula(region.box, gas), LABEL["bowel_gas"]),),
+                    ),
+                ),
+            ),
+            Part(vessel_tree(region.box, rng, 50, 0.14), LABEL["blood"]),
+        ),
+    )
 
 
 def colon(traits: Traits, rng: np.random.Generator) -> list[Part]:
@@ -170,10 +201,18 @@ def abdomen(diaphragm: Diaphragm, box, traits: Traits, rng: np.random.Generator)
         part
         for side in (1, -1)
         for part in [
-            Tube([(26 * side, front_a(1050) - 14, 1050), (38 * side, front_a(990) - 14, 990), (48 * side, 84, 930), (62 * side, 98, 880), (82 * side, 118, 830)],
-                 [8, 16, 20, 18, 16])
+            Tube(
+                [
+                    (26 * side, front_a(1050) - 14, 1050),
+                    (38 * side, front_a(990) - 14, 990),
+                    (48 * side, 84, 930),
+                    (62 * side, 98, 880),
+                    (82 * side, 118, 830),
+                ],
+                [8, 16, 20, 18, 16],
+            )
         ]
-    ]  # fmt: skip
+    ]
     crura = [
         Tube(
             [
@@ -187,23 +226,64 @@ def abdomen(diaphragm: Diaphragm, box, traits: Traits, rng: np.random.Generator)
     ]
     upper = (
         stomach(traits, rng),
-        Part(Ellipsoid((-90, 66, 1100 + shift), np.array([28, 46, 50]) * spleen_size, rotation(yaw=-22, pitch=25)), LABEL["spleen"]),
+        Part(
+            Ellipsoid((-90, 66, 1100 + shift), np.array([28, 46, 50]) * spleen_size, rotation(yaw=-22, pitch=25)),
+            LABEL["spleen"],
+        ),
         liver_part,
-        Part(Ellipsoid((46, 158, 1052 + shift), np.array([14, 20, 28]) * rng.uniform(0.7, 1.3), rotation(pitch=25)), LABEL["bowel_wall"], (
-            Part(Ellipsoid((46, 158, 1052 + shift), np.array([12.5, 18, 26]) * rng.uniform(0.8, 1.1), rotation(pitch=25)), LABEL["bile"]),)),
-    )  # fmt: skip
+        Part(
+            Ellipsoid((46, 158, 1052 + shift), np.array([14, 20, 28]) * rng.uniform(0.7, 1.3), rotation(pitch=25)),
+            LABEL["bowel_wall"],
+            (
+                Part(
+                    Ellipsoid(
+                        (46, 158, 1052 + shift), np.array([12.5, 18, 26]) * rng.uniform(0.8, 1.1), rotation(pitch=25)
+                    ),
+                    LABEL["bile"],
+                ),
+            ),
+        ),
+    )
     parts = [
         *(Part(tube, LABEL["muscle"]) for tube in (*psoas, *crura)),
         small_bowel(traits, rng),
         *colon(traits, rng),
         Part(Formula(below, under), None, upper),
-        gut([(30, 134, 1052), (44, 118, 1040), (44, 112, 1000), (20, front_a(985) + 12, 985), (-18, front_a(990) + 16, 995), (-30, 134, 1030)], 12, 2.5, traits, rng),
-        Part(Tube([(36, 124, 1022), (24, 130, 1040), (-6, front_a(1050) + 32, 1052), (-45, 112, 1072), (-78, 92, 1082)], [14, 12, 9, 9, 7]), LABEL["pancreas"]),
-        Part(Tube([(-75, 84, 1084), (-30, front_a(1066) + 16, 1068), (16, front_a(1058) + 26, 1058)], [3.5, 4, 5]), LABEL["blood"]),
+        gut(
+            [
+                (30, 134, 1052),
+                (44, 118, 1040),
+                (44, 112, 1000),
+                (20, front_a(985) + 12, 985),
+                (-18, front_a(990) + 16, 995),
+                (-30, 134, 1030),
+            ],
+            12,
+            2.5,
+            traits,
+            rng,
+        ),
+        Part(
+            Tube(
+                [(36, 124, 1022), (24, 130, 1040), (-6, front_a(1050) + 32, 1052), (-45, 112, 1072), (-78, 92, 1082)],
+                [14, 12, 9, 9, 7],
+            ),
+            LABEL["pancreas"],
+        ),
+        Part(
+            Tube([(-75, 84, 1084), (-30, front_a(1066) + 16, 1068), (16, front_a(1058) + 26, 1058)], [3.5, 4, 5]),
+            LABEL["blood"],
+        ),
         kidney(right, 1, size, rng),
         kidney(left, -1, size * rng.uniform(0.95, 1.06), rng),
-        Part(Tube([tuple(right + [-24, 6, 0]), (16, front_a(1030) + 6, 1034)], 4), LABEL["blood"]),
-        Part(Tube([tuple(left + [24, 6, 0]), (-4, front_a(1040) + 18, 1042), (14, front_a(1040) + 12, 1042)], 4), LABEL["blood"]),
-        Part(Tube([(-4, front_a(1075) + 12, 1078), (-3, front_a(1050) + 26, 1050), (2, 135, 980)], [4, 4, 3]), LABEL["blood"]),
-    ]  # fmt: skip
+        Part(Tube([shifted(right, -24, 6, 0), (16, front_a(1030) + 6, 1034)], 4), LABEL["blood"]),
+        Part(
+            Tube([shifted(left, 24, 6, 0), (-4, front_a(1040) + 18, 1042), (14, front_a(1040) + 12, 1042)], 4),
+            LABEL["blood"],
+        ),
+        Part(
+            Tube([(-4, front_a(1075) + 12, 1078), (-3, front_a(1050) + 26, 1050), (2, 135, 980)], [4, 4, 3]),
+            LABEL["blood"],
+        ),
+    ]
     return parts, {"liver": liver_site, "kidney_right": tuple(right), "kidney_left": tuple(left)}

@@ -30,8 +30,9 @@ STEP_MM = 2.0
 class Frame:
     """Maps room positions (RAS mm) to the reference frame and back.
 
-    Lengths along S are scaled piecewise (a child has a large head and short legs), R and A by a width that depends on S; the
-    axis of the body is bent with the spine; last a smooth wobble makes left and right, and one body and the next, differ.
+    Lengths along S are scaled piecewise (a child has a large head and short legs), R and A by a width that depends on
+    S; the axis of the body is bent with the spine; the legs are spread; last a smooth wobble makes left and right, and
+    one body and the next, differ.
     """
 
     def __init__(self, traits: Traits, rng: np.random.Generator):
@@ -65,8 +66,10 @@ class Frame:
         phase = rng.uniform(0, 2 * np.pi)
         side = traits.scoliosis_mm * np.sin(2 * np.pi * heights / 380 + phase)
         side *= np.interp(heights, [700, 900, 1350, 1450], [0, 1, 1, 0.3])
+        ankle = -26 + 62 * traits.legs_apart
+        spread = ankle * np.interp(heights, [0, 700], [1, 0])
         self._heights = heights
-        self._tables = [np.ascontiguousarray(x, np.float32) for x in (1 / wide, 1 / deep, side, bend)]
+        self._tables = [np.ascontiguousarray(x, np.float32) for x in (1 / wide, 1 / deep, side, bend, spread)]
         room = np.arange(self.s_room[0], self.s_room[-1] + 1, 1.0)
         self._s_table = np.interp(room, self.s_room, knots).astype(np.float32)
         self._s_low = np.float32(self.s_room[0])
@@ -89,9 +92,10 @@ class Frame:
         s = start + place * (self._s_table.take(low + 1) - start)
         row = ((s - np.float32(self._heights[0])) * np.float32(1 / STEP_MM) + np.float32(0.5)).astype(np.int32)
         np.clip(row, 0, len(self._heights) - 1, out=row)
-        narrow, shallow, side, bend = (table.take(row) for table in self._tables)
+        narrow, shallow, side, bend, spread = (table.take(row) for table in self._tables)
         r *= narrow
         r -= side
+        r = np.copysign(np.maximum(np.abs(r) - spread, 0), r)
         a *= shallow
         a += np.float32(MIDDLE_A_MM)
         a -= bend
@@ -101,9 +105,14 @@ class Frame:
         """Room positions (N, 3) of reference positions (N, 3): the inverse of `to_reference` to 0.2 mm."""
         wanted = np.atleast_2d(np.asarray(reference_mm, np.float64))
         r, a, s = wanted.T
-        narrow, shallow, side, bend = (np.interp(s, self._heights, table) for table in self._tables)
+        narrow, shallow, side, bend, spread = (np.interp(s, self._heights, table) for table in self._tables)
         plain = np.stack(
-            [(r + side) / narrow, (a + bend - MIDDLE_A_MM) / shallow, np.interp(s, self.s_reference, self.s_room)], 1
+            [
+                (r + np.sign(r) * spread + side) / narrow,
+                (a + bend - MIDDLE_A_MM) / shallow,
+                np.interp(s, self.s_reference, self.s_room),
+            ],
+            1,
         )
         room = plain
         for _ in range(12):

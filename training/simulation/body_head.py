@@ -7,23 +7,50 @@ import numpy as np
 from training.simulation.body_limbs import bone, loft_bone, mirrored, ras, tube_bone
 from training.simulation.body_spine import front_a
 from training.simulation.body_traits import Traits
-from training.simulation.shapes import Ellipsoid, Formula, Loft, Noise, Part, Septa, Tube, labyrinth, rotation
+from training.simulation.shapes import Ellipsoid, Formula, Loft, Noise, Part, Septa, Tube, labyrinth, rotation, shifted
 from training.simulation.tissues import LABEL
 
 # Outline of head and neck without the fat of the neck: (s, r, a, half width, front, back, square).
 SKIN = [
-    (1345, 0, 66, 70, 52, 62, 0.1), (1363, 0, 68, 62, 54, 60, 0.1), (1380, 0, 70, 57, 56, 56, 0.1), (1396, 0, 74, 55, 52, 54, 0.1),
-    (1408, 0, 78, 55, 58, 52, 0.1), (1419, 0, 82, 55, 78, 54, 0.1), (1431, 0, 84, 57, 97, 58, 0.1), (1445, 0, 84, 62, 104, 62, 0.1),
-    (1460, 0, 84, 67, 106, 70, 0.05), (1480, 0, 84, 72, 108, 80, 0.05), (1500, 0, 82, 75, 106, 92, 0.05), (1520, 0, 80, 77, 104, 98, 0.1),
-    (1540, 0, 80, 79, 102, 102, 0.1), (1570, 0, 80, 80, 100, 103, 0.05), (1595, 0, 80, 76, 90, 96), (1615, 0, 80, 66, 76, 82),
-    (1630, 0, 80, 53, 60, 64), (1642, 0, 80, 38, 42, 45), (1650, 0, 80, 23, 26, 27), (1655, 0, 80, 10, 11, 11), (1657, 0, 80, 2, 2, 2),
-]  # fmt: skip
+    (1345, 0, 66, 70, 52, 62, 0.1),
+    (1363, 0, 68, 62, 54, 60, 0.1),
+    (1380, 0, 70, 57, 56, 56, 0.1),
+    (1396, 0, 74, 55, 52, 54, 0.1),
+    (1408, 0, 78, 55, 58, 52, 0.1),
+    (1419, 0, 82, 55, 78, 54, 0.1),
+    (1431, 0, 84, 57, 97, 58, 0.1),
+    (1445, 0, 84, 62, 104, 62, 0.1),
+    (1460, 0, 84, 67, 106, 70, 0.05),
+    (1480, 0, 84, 72, 108, 80, 0.05),
+    (1500, 0, 82, 75, 106, 92, 0.05),
+    (1520, 0, 80, 77, 104, 98, 0.1),
+    (1540, 0, 80, 79, 102, 102, 0.1),
+    (1570, 0, 80, 80, 100, 103, 0.05),
+    (1595, 0, 80, 76, 90, 96),
+    (1615, 0, 80, 66, 76, 82),
+    (1630, 0, 80, 53, 60, 64),
+    (1642, 0, 80, 38, 42, 45),
+    (1650, 0, 80, 23, 26, 27),
+    (1655, 0, 80, 10, 11, 11),
+    (1657, 0, 80, 2, 2, 2),
+]
 BRAINCASE = [  # inner table of the skull
-    (1464, 0, 70, 12, 12, 14), (1470, 0, 56, 26, 22, 30), (1480, 0, 46, 48, 34, 46, 0.1), (1490, 0, 60, 58, 66, 68, 0.2),
-    (1500, 0, 68, 63, 64, 80, 0.2), (1512, 0, 74, 66, 66, 86, 0.15), (1525, 0, 78, 68, 80, 91, 0.1), (1545, 0, 80, 70, 87, 93, 0.05),
-    (1570, 0, 80, 70, 87, 93), (1592, 0, 80, 65, 78, 85), (1610, 0, 80, 55, 65, 71), (1625, 0, 80, 40, 47, 51),
-    (1635, 0, 80, 24, 28, 30), (1640, 0, 80, 9, 10, 11), (1641.5, 0, 80, 2, 2, 2),
-]  # fmt: skip
+    (1464, 0, 70, 12, 12, 14),
+    (1470, 0, 56, 26, 22, 30),
+    (1480, 0, 46, 48, 34, 46, 0.1),
+    (1490, 0, 60, 58, 66, 68, 0.2),
+    (1500, 0, 68, 63, 64, 80, 0.2),
+    (1512, 0, 74, 66, 66, 86, 0.15),
+    (1525, 0, 78, 68, 80, 91, 0.1),
+    (1545, 0, 80, 70, 87, 93, 0.05),
+    (1570, 0, 80, 70, 87, 93),
+    (1592, 0, 80, 65, 78, 85),
+    (1610, 0, 80, 55, 65, 71),
+    (1625, 0, 80, 40, 47, 51),
+    (1635, 0, 80, 24, 28, 30),
+    (1640, 0, 80, 9, 10, 11),
+    (1641.5, 0, 80, 2, 2, 2),
+]
 NECK = [  # axes of the right half's muscles
     [(1350, 30, 128), (1400, 42, 104), (1470, 54, 78)],  # sternocleidomastoid
     [(1350, 55, 20), (1400, 34, 32), (1460, 20, 22)],  # trapezius
@@ -81,16 +108,36 @@ def _brain(traits: Traits, rng: np.random.Generator) -> Part:
         )
     ]
     deep = Loft(BRAINCASE, grow=-22)
-    cortex = Part(Loft(BRAINCASE, grow=-rim), None, (Part(Formula(everywhere, above_tentorium), grey, (
-        Part(Loft(BRAINCASE, grow=-rim - 2.5), None, (Part(medulla, white),)),
-        Part(sulci, csf),
-        Part(deep, white),
-        Part(Loft(BRAINCASE, grow=-14), None, (Part(Formula(everywhere, lambda r, a, s: np.abs(fold(r, a, s)) > 0.3), white),)),
-        *nuclei,
-        Part(Formula(everywhere, lambda r, a, s: (np.abs(r) < 1.3) & ((s > 1580) | (a > 132) | ((a < 40) & (s > 1530)))), csf),
-        *ventricles,
-        Part(Ellipsoid((0, 78, 1549), (1.5 + 2 * age, 16, 11)), csf),
-    )),))  # fmt: skip
+    cortex = Part(
+        Loft(BRAINCASE, grow=-rim),
+        None,
+        (
+            Part(
+                Formula(everywhere, above_tentorium),
+                grey,
+                (
+                    Part(Loft(BRAINCASE, grow=-rim - 2.5), None, (Part(medulla, white),)),
+                    Part(sulci, csf),
+                    Part(deep, white),
+                    Part(
+                        Loft(BRAINCASE, grow=-14),
+                        None,
+                        (Part(Formula(everywhere, lambda r, a, s: np.abs(fold(r, a, s)) > 0.3), white),),
+                    ),
+                    *nuclei,
+                    Part(
+                        Formula(
+                            everywhere,
+                            lambda r, a, s: (np.abs(r) < 1.3) & ((s > 1580) | (a > 132) | ((a < 40) & (s > 1530))),
+                        ),
+                        csf,
+                    ),
+                    *ventricles,
+                    Part(Ellipsoid((0, 78, 1549), (1.5 + 2 * age, 16, 11)), csf),
+                ),
+            ),
+        ),
+    )
 
     def folia(r, a, s):
         along = np.hypot(a - 45, s - 1500) + 0.35 * np.abs(r)
@@ -140,54 +187,142 @@ def _face(rng: np.random.Generator) -> list[Part]:
         sinus = rng.uniform(0.75, 1.1)
         maxillary = Ellipsoid((28 * side, 142, 1482), np.array([14, 19, 18]) * sinus)
         parts += [
-            tube_bone([(48 * side, 168, 1498), (62 * side, 140, 1496), (66 * side, 100, 1498)], [8, 4.5, 4], 1.4),  # zygomatic arch
-            Part(maxillary, LABEL["organ"], (Part(Ellipsoid((28 * side, 142, 1482), np.array([12.5, 17.5, 16.5]) * sinus), air),)),
-            Part(Ellipsoid(orbit + [-4 * side, -4, 0], (21, 34, 19), rotation(yaw=20 * side)), bone_label, (
-                Part(Ellipsoid(orbit + [-4 * side, -4, 0], (19, 33, 17), rotation(yaw=20 * side)), fat),)),
-            Part(Ellipsoid(orbit + [0, 4, 0], (17.5, 28, 16.5)), fat),
-            Part(Tube([orbit + [-14 * side, -26, 0], orbit + [-14 * side, 4, 0], orbit + [-9 * side, 18, 0]], [1.5, 3, 1.5]), muscle),
-            Part(Tube([orbit + [-12 * side, -26, 0], orbit + [12 * side, 4, 0], orbit + [9 * side, 18, 0]], [1.5, 2.6, 1.5]), muscle),
-            Part(Tube([orbit + [-12 * side, -26, 0], orbit + [0, 4, 13], orbit + [0, 18, 9]], [1.5, 2.6, 1.5]), muscle),
-            Part(Tube([orbit + [-20 * side, -40, 0], orbit + [-9 * side, -14, 0], orbit + [0, 4, 0]], 2.2), LABEL["white_matter"]),
-            Part(Ellipsoid(orbit + [0, 15, 0], (12.6, 12.6, 12.6)), muscle, (
-                Part(Ellipsoid(orbit + [0, 15, 0], (11.8, 11.8, 11.8)), LABEL["eye"], (Part(Ellipsoid(orbit + [0, 24, 0], (4.5, 2.2, 4.5)), LABEL["organ"]),)),)),
-            Part(Ellipsoid((9 * side, 148, 1508), (7, 24, 11)), LABEL["organ"], (
-                Part(Formula([[-30, 90, 1480], [30, 190, 1540]], lambda r, a, s: cells(r, a, s) > -0.35), air),)),
+            tube_bone(
+                [(48 * side, 168, 1498), (62 * side, 140, 1496), (66 * side, 100, 1498)], [8, 4.5, 4], 1.4
+            ),  # zygomatic arch
+            Part(
+                maxillary,
+                LABEL["organ"],
+                (Part(Ellipsoid((28 * side, 142, 1482), np.array([12.5, 17.5, 16.5]) * sinus), air),),
+            ),
+            Part(
+                Ellipsoid(shifted(orbit, -4 * side, -4, 0), (21, 34, 19), rotation(yaw=20 * side)),
+                bone_label,
+                (Part(Ellipsoid(shifted(orbit, -4 * side, -4, 0), (19, 33, 17), rotation(yaw=20 * side)), fat),),
+            ),
+            Part(Ellipsoid(shifted(orbit, 0, 4, 0), (17.5, 28, 16.5)), fat),
+            Part(
+                Tube(
+                    [
+                        shifted(orbit, -14 * side, -26, 0),
+                        shifted(orbit, -14 * side, 4, 0),
+                        shifted(orbit, -9 * side, 18, 0),
+                    ],
+                    [1.5, 3, 1.5],
+                ),
+                muscle,
+            ),
+            Part(
+                Tube(
+                    [
+                        shifted(orbit, -12 * side, -26, 0),
+                        shifted(orbit, 12 * side, 4, 0),
+                        shifted(orbit, 9 * side, 18, 0),
+                    ],
+                    [1.5, 2.6, 1.5],
+                ),
+                muscle,
+            ),
+            Part(
+                Tube(
+                    [shifted(orbit, -12 * side, -26, 0), shifted(orbit, 0, 4, 13), shifted(orbit, 0, 18, 9)],
+                    [1.5, 2.6, 1.5],
+                ),
+                muscle,
+            ),
+            Part(
+                Tube(
+                    [shifted(orbit, -20 * side, -40, 0), shifted(orbit, -9 * side, -14, 0), shifted(orbit, 0, 4, 0)],
+                    2.2,
+                ),
+                LABEL["white_matter"],
+            ),
+            Part(
+                Ellipsoid(shifted(orbit, 0, 15, 0), (12.6, 12.6, 12.6)),
+                muscle,
+                (
+                    Part(
+                        Ellipsoid(shifted(orbit, 0, 15, 0), (11.8, 11.8, 11.8)),
+                        LABEL["eye"],
+                        (Part(Ellipsoid(shifted(orbit, 0, 24, 0), (4.5, 2.2, 4.5)), LABEL["organ"]),),
+                    ),
+                ),
+            ),
+            Part(
+                Ellipsoid((9 * side, 148, 1508), (7, 24, 11)),
+                LABEL["organ"],
+                (Part(Formula([[-30, 90, 1480], [30, 190, 1540]], lambda r, a, s: cells(r, a, s) > -0.35), air),),
+            ),
             Part(Tube([(55 * side, 116, 1492), (50 * side, 112, 1448)], [9, 10]), muscle, ()),  # masseter
             Part(Ellipsoid((60 * side, 124, 1466), (7, 17, 25)), muscle),
             Part(Ellipsoid((34 * side, 108, 1474), (8, 15, 20)), muscle),  # pterygoids
-            Part(Loft(mirrored([(1490, 66, 118, 5, 20, 16), (1515, 70, 108, 6, 28, 30), (1540, 73, 96, 5, 30, 34)], side)), muscle),  # temporalis
+            Part(
+                Loft(
+                    mirrored([(1490, 66, 118, 5, 20, 16), (1515, 70, 108, 6, 28, 30), (1540, 73, 96, 5, 30, 34)], side)
+                ),
+                muscle,
+            ),  # temporalis
             Part(Ellipsoid((58 * side, 86, 1466), (11, 15, 22)), LABEL["gland"]),  # parotid
             Part(Ellipsoid((34 * side, 124, 1428), (10, 15, 11)), LABEL["gland"]),  # submandibular
-            Part(Tube([(58 * side, 68, 1500), (57 * side, 64, 1474)], [16, 9]), bone_label, (
-                Part(Formula([[-90, 30, 1450], [90, 110, 1520]], lambda r, a, s: cells(r, a, s) > 0.1), air),)),  # mastoid
+            Part(
+                Tube([(58 * side, 68, 1500), (57 * side, 64, 1474)], [16, 9]),
+                bone_label,
+                (Part(Formula([[-90, 30, 1450], [90, 110, 1520]], lambda r, a, s: cells(r, a, s) > 0.1), air),),
+            ),  # mastoid
             Part(Tube([(20 * side, 84, 1494), (52 * side, 72, 1496)], [8, 13]), bone_label),  # petrous bone
             Part(Tube([(38 * side, 74, 1499), (44 * side, 74, 1499)], 3.0), LABEL["csf"]),
             Part(Tube([(46 * side, 82, 1496), (84 * side, 84, 1492)], 3.5), air),  # ear canal
-            Part(Tube(ras([(1390, 22, 96), (1440, 25, 96), (1488, 24, 90)], side), [4.2, 3.5, 3]), LABEL["blood"]),  # carotid
-            Part(Tube(ras([(1390, 33, 94), (1440, 33, 90), (1480, 30, 82)], side), [6, 5.5, 5]), LABEL["blood"]),  # jugular
-        ]  # fmt: skip
+            Part(
+                Tube(ras([(1390, 22, 96), (1440, 25, 96), (1488, 24, 90)], side), [4.2, 3.5, 3]), LABEL["blood"]
+            ),  # carotid
+            Part(
+                Tube(ras([(1390, 33, 94), (1440, 33, 90), (1480, 30, 82)], side), [6, 5.5, 5]), LABEL["blood"]
+            ),  # jugular
+        ]
     jaw = [(50, 100, 1494), (50, 104, 1462), (46, 110, 1442), (34, 142, 1432), (18, 172, 1430), (0, 180, 1430)]
     teeth = [(26, 132), (22, 152), (12, 168), (0, 172)]
     both = [*jaw, *((-r, a, s) for r, a, s in jaw[-2::-1])]
     arch = [*teeth, *((-r, a) for r, a in teeth[-2::-1])]
     parts += [
-        Part(Ellipsoid((0, 172, 1536), (22, 8, 13)), bone_label, (Part(Ellipsoid((0, 172, 1536), (19, 6, 11)), air),)),  # frontal sinus
-        Part(Ellipsoid((0, 112, 1499), (15, 14, 13)), bone_label, (Part(Ellipsoid((0, 112, 1499), (13, 12, 11)), air),)),  # sphenoid
+        Part(
+            Ellipsoid((0, 172, 1536), (22, 8, 13)), bone_label, (Part(Ellipsoid((0, 172, 1536), (19, 6, 11)), air),)
+        ),  # frontal sinus
+        Part(
+            Ellipsoid((0, 112, 1499), (15, 14, 13)), bone_label, (Part(Ellipsoid((0, 112, 1499), (13, 12, 11)), air),)
+        ),  # sphenoid
         Part(Ellipsoid((0, 70, 1478), (12, 26, 5), rotation(pitch=-35)), LABEL["marrow"]),
-        Part(Ellipsoid((0, 152, 1484), (13, 40, 20)), LABEL["organ"], (
-            Part(Formula([[-20, 100, 1450], [20, 200, 1520]], lambda r, a, s: (turbinate(r, a, s) > -0.1) & (np.abs(r) > 1.2)), air),)),  # nasal cavity
-        Part(Ellipsoid((0, 140, 1450), (26, 33, 17)), muscle, (Part(Ellipsoid((0, 142, 1450), (3, 26, 14)), fat),)),  # tongue
+        Part(
+            Ellipsoid((0, 152, 1484), (13, 40, 20)),
+            LABEL["organ"],
+            (
+                Part(
+                    Formula(
+                        [[-20, 100, 1450], [20, 200, 1520]],
+                        lambda r, a, s: (turbinate(r, a, s) > -0.1) & (np.abs(r) > 1.2),
+                    ),
+                    air,
+                ),
+            ),
+        ),  # nasal cavity
+        Part(
+            Ellipsoid((0, 140, 1450), (26, 33, 17)), muscle, (Part(Ellipsoid((0, 142, 1450), (3, 26, 14)), fat),)
+        ),  # tongue
         Part(Ellipsoid((0, 138, 1432), (22, 28, 8)), muscle),
         tube_bone(both, 7.5, 2.2),
         *(Part(Tube([(r, a, s) for r, a in arch], 4.8), bone_label) for s in (1444, 1457)),
         Part(Loft([(1462, 0, 101, 15, 5, 5), (1480, 0, 108, 12, 9, 7), (1495, 0, 108, 9, 6, 6)]), air),
         Part(Tube([(0, 103, 1462), (0, 104, 1440), (0, 106, 1424)], [6, 7, 6]), air),
-        Part(Loft([(1376, 0, 104, 17, 12, 9), (1400, 0, 108, 19, 19, 9), (1418, 0, 108, 20, 22, 9)], grow=1.5), LABEL["cartilage"], (
-            Part(Loft([(1376, 0, 104, 14, 9, 6), (1400, 0, 108, 16, 15, 6), (1418, 0, 108, 17, 18, 6)]), muscle),)),  # larynx
-        Part(Loft([(1370, 0, 104, 8, 8, 8), (1395, 0, 110, 4, 10, 8), (1410, 0, 110, 7, 9, 7), (1430, 0, 106, 9, 6, 6)]), air),
+        Part(
+            Loft([(1376, 0, 104, 17, 12, 9), (1400, 0, 108, 19, 19, 9), (1418, 0, 108, 20, 22, 9)], grow=1.5),
+            LABEL["cartilage"],
+            (Part(Loft([(1376, 0, 104, 14, 9, 6), (1400, 0, 108, 16, 15, 6), (1418, 0, 108, 17, 18, 6)]), muscle),),
+        ),  # larynx
+        Part(
+            Loft([(1370, 0, 104, 8, 8, 8), (1395, 0, 110, 4, 10, 8), (1410, 0, 110, 7, 9, 7), (1430, 0, 106, 9, 6, 6)]),
+            air,
+        ),
         bone(lambda g: Tube([(22, 110, 1428), (0, 130, 1424), (-22, 110, 1428)], 3.2 + g), 1.2),  # hyoid
-    ]  # fmt: skip
+    ]
     return parts
 
 
@@ -217,8 +352,11 @@ def head_and_neck(traits: Traits, rng: np.random.Generator) -> tuple[list[Part],
     gullet = Part(Tube([(-3, front_a(1340) + 7, 1340), (0, front_a(1400) + 6, 1415)], 5.5), LABEL["bowel_wall"])
     thick = rng.uniform(5.5, 8.0) * (0.6 if traits.child else 1.0)
     vault = [row for row in BRAINCASE if row[0] >= 1480]
-    skull = Part(Loft(vault, grow=thick), LABEL["cortical_bone"], (Part(Loft(vault, grow=thick - 2.2), LABEL["marrow"], (
-        Part(Loft(vault, grow=1.5), LABEL["cortical_bone"]),)),))  # fmt: skip
+    skull = Part(
+        Loft(vault, grow=thick),
+        LABEL["cortical_bone"],
+        (Part(Loft(vault, grow=thick - 2.2), LABEL["marrow"], (Part(Loft(vault, grow=1.5), LABEL["cortical_bone"]),)),),
+    )
     base = Part(Loft([row for row in BRAINCASE if row[0] <= 1500], grow=4.5), LABEL["cortical_bone"])
     inside = (
         Part(
@@ -241,8 +379,19 @@ def head_and_neck(traits: Traits, rng: np.random.Generator) -> tuple[list[Part],
         (1490, 0, 188, 11, 20, 12),
         (1515, 0, 184, 8, 8, 10),
     ]
-    ears = [Part(Ellipsoid((83 * side, 76, 1496), (5, 16, 30), rotation(yaw=-22 * side, pitch=-10)), LABEL["skin"], (
-        Part(Ellipsoid((83 * side, 76, 1496), (2.2, 11, 25), rotation(yaw=-22 * side, pitch=-10)), LABEL["cartilage"]),)) for side in (1, -1)]  # fmt: skip
+    ears = [
+        Part(
+            Ellipsoid((83 * side, 76, 1496), (5, 16, 30), rotation(yaw=-22 * side, pitch=-10)),
+            LABEL["skin"],
+            (
+                Part(
+                    Ellipsoid((83 * side, 76, 1496), (2.2, 11, 25), rotation(yaw=-22 * side, pitch=-10)),
+                    LABEL["cartilage"],
+                ),
+            ),
+        )
+        for side in (1, -1)
+    ]
     neck_inside = Part(Loft([row for row in SKIN if row[0] <= 1430], grow=-2.5), LABEL["muscle"], inside[:-3])
     parts = [
         Part(

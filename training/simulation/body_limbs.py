@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from training.simulation.body_traits import Traits
-from training.simulation.shapes import Ellipsoid, Formula, Loft, Noise, Part, Septa, Tube
+from training.simulation.shapes import Ellipsoid, Formula, Loft, Noise, Part, Septa, Tube, shifted
 from training.simulation.tissues import LABEL
 
 # Muscle outline of the right leg: (s, r, a, half width, front, back, square), without fat and skin.
@@ -99,12 +99,19 @@ def upper_femur(side: float) -> list[Part]:
 
 def _knee(side: float) -> list[Part]:
     condyles = [
-        (442, 78, 82, 18, 17, 17), (425, 75, 80, 28, 20, 18), (408, 74, 78, 38, 24, 24, 0.4), (392, 74, 75, 41, 26, 29, 0.6),
-        (380, 74, 72, 39, 24, 30, 0.6), (374, 74, 70, 34, 18, 27, 0.6),
-    ]  # fmt: skip
+        (442, 78, 82, 18, 17, 17),
+        (425, 75, 80, 28, 20, 18),
+        (408, 74, 78, 38, 24, 24, 0.4),
+        (392, 74, 75, 41, 26, 29, 0.6),
+        (380, 74, 72, 39, 24, 30, 0.6),
+        (374, 74, 70, 34, 18, 27, 0.6),
+    ]
     plateau = [
-        (372, 74, 76, 37, 22, 24, 0.5), (360, 74, 76, 38, 23, 24, 0.5), (345, 73, 78, 32, 21, 21, 0.4), (322, 70, 82, 20, 18, 15),
-    ]  # fmt: skip
+        (372, 74, 76, 37, 22, 24, 0.5),
+        (360, 74, 76, 38, 23, 24, 0.5),
+        (345, 73, 78, 32, 21, 21, 0.4),
+        (322, 70, 82, 20, 18, 15),
+    ]
     notch = Ellipsoid((74 * side, 48, 386), (9, 17, 16))
     return [
         Part(Ellipsoid((74 * side, 72, 374), (42, 34, 12)), LABEL["cartilage"]),
@@ -129,10 +136,13 @@ def _foot(side: float, rng: np.random.Generator) -> list[Part]:
         return ((78 + x * np.cos(angle) + y * np.sin(angle)) * side, 65 + y * np.cos(angle) - x * np.sin(angle), s)
 
     rays = [
-        tube_bone([at(66 + 10 * i, 112, -32 - 4 * i), at(62 + 15 * i, 165 - 4 * i, -56), at(62 + 16 * i, 200 - 9 * i, -66)],
-                  [7 - 0.5 * i, 5, 4], 1.6)
+        tube_bone(
+            [at(66 + 10 * i, 112, -32 - 4 * i), at(62 + 15 * i, 165 - 4 * i, -56), at(62 + 16 * i, 200 - 9 * i, -66)],
+            [7 - 0.5 * i, 5, 4],
+            1.6,
+        )
         for i in range(5)
-    ]  # fmt: skip
+    ]
     return [
         Part(Ellipsoid(at(80, 45, -72), (32, 34, 14)), LABEL["fat"]),
         bone(lambda g: Ellipsoid(at(78, 70, -17), (21 + g, 27 + g, 15 + g)), 1.2),
@@ -144,24 +154,17 @@ def _foot(side: float, rng: np.random.Generator) -> list[Part]:
 
 def leg(side: float, traits: Traits, rng: np.random.Generator) -> Part:
     """One leg from the ischium to the toes; `side` +1 is the right one."""
-    apart = -6 + 16 * traits.legs_apart
     fat = traits.fat_mm * (0.75 if traits.female else 0.5)
-    rows = []
-    for row in LEG:
-        s, r, *rest = row
-        rows.append((s, r + apart * np.interp(s, [-78, 700], [1.4, 0]), *rest))
     outer = []
-    for s, r, a, wide, front, back, *square in rows:
+    for s, r, a, wide, front, back, *square in LEG:
         layer = (
             1
             + np.interp(s, [-60, 30, 350, 450, 760], [2.5, 3, 4, 5, 7]) * 0.6
             + fat * np.interp(s, [-60, 60, 250, 380, 760], [0.08, 0.15, 0.35, 0.4, 1.0])
         )
         outer.append((s, r, a, wide + layer, front + layer, back + layer, *square))
-    def moved(axes):
-        return [[(s, (r + np.interp(s, [-78, 700], [1.4, 0]) * apart) * side, a) for s, r, a in axis] for axis in axes]
-
-    inner, skin = Loft(mirrored(rows, side)), Loft(mirrored(outer, side))
+    thigh, calf = ([mirrored(axis, side) for axis in axes] for axes in (THIGH_MUSCLES, CALF_MUSCLES))
+    inner, skin = Loft(mirrored(LEG, side)), Loft(mirrored(outer, side))
     noise = Noise(rng, 26)
     tibia = tube_bone(ras(TIBIA, side), [22, 19, 17, 15, 11.5, 12, 18], 4.0)
     fibula = tube_bone(
@@ -169,23 +172,59 @@ def leg(side: float, traits: Traits, rng: np.random.Generator) -> Part:
     )
     low, high = inner.box
     muscles = (
-        Part(Septa([[low[0], low[1], 425], [high[0], high[1], high[2]]], moved(THIGH_MUSCLES), 1.1 + 2.5 * traits.fat, rng), LABEL["fat"]),
-        Part(Septa([[low[0], low[1], 40], [high[0], high[1], 345]], moved(CALF_MUSCLES), 1.0 + 2.0 * traits.fat, rng), LABEL["fat"]),
-        Part(Formula([[low[0], low[1], 340], [high[0], high[1], 430]], lambda r, a, s: noise(r, a, s) > -0.1), LABEL["fat"]),
-        Part(Formula([[low[0], low[1], -80], [high[0], high[1], 60]], lambda r, a, s: noise(r, a, s) > 0.1), LABEL["fat"]),
+        Part(
+            Septa([[low[0], low[1], 425], [high[0], high[1], high[2]]], thigh, 1.1 + 2.5 * traits.fat, rng),
+            LABEL["fat"],
+        ),
+        Part(Septa([[low[0], low[1], 40], [high[0], high[1], 345]], calf, 1.0 + 2.0 * traits.fat, rng), LABEL["fat"]),
+        Part(
+            Formula([[low[0], low[1], 340], [high[0], high[1], 430]], lambda r, a, s: noise(r, a, s) > -0.1),
+            LABEL["fat"],
+        ),
+        Part(
+            Formula([[low[0], low[1], -80], [high[0], high[1], 60]], lambda r, a, s: noise(r, a, s) > 0.1), LABEL["fat"]
+        ),
         Part(Tube(ras([(60, 76, 36), (-20, 76, 28)], side), [5, 6]), LABEL["cortical_bone"]),  # Achilles tendon
         *upper_femur(side)[3:4],
         tibia,
         fibula,
         *_knee(side),
-        Part(Tube(ras([(770, 62, 150), (650, 66, 108), (520, 52, 78), (440, 72, 48), (330, 76, 56), (200, 74, 54)], side), [5, 4.5, 4, 4, 3, 2]), LABEL["blood"]),
-        Part(Tube(ras([(770, 54, 148), (650, 60, 102), (520, 56, 70), (440, 78, 42), (330, 84, 54), (200, 84, 52)], side), [6, 5.5, 5, 5, 3, 2]), LABEL["blood"]),
-        Part(Tube(ras([(740, 92, 48), (560, 86, 56), (420, 82, 36)], side), [6, 5, 4]), LABEL["organ"]),  # sciatic nerve
+        Part(
+            Tube(
+                ras([(770, 62, 150), (650, 66, 108), (520, 52, 78), (440, 72, 48), (330, 76, 56), (200, 74, 54)], side),
+                [5, 4.5, 4, 4, 3, 2],
+            ),
+            LABEL["blood"],
+        ),
+        Part(
+            Tube(
+                ras([(770, 54, 148), (650, 60, 102), (520, 56, 70), (440, 78, 42), (330, 84, 54), (200, 84, 52)], side),
+                [6, 5.5, 5, 5, 3, 2],
+            ),
+            LABEL["blood"],
+        ),
+        Part(
+            Tube(ras([(740, 92, 48), (560, 86, 56), (420, 82, 36)], side), [6, 5, 4]), LABEL["organ"]
+        ),  # sciatic nerve
         *_foot(side, rng),
-    )  # fmt: skip
-    return Part(skin, LABEL["skin"], (Part(Loft(mirrored(outer, side), grow=-1.8), LABEL["fat"], (
-        Part(Tube(ras([(740, 50, 150), (420, 26, 50), (200, 40, 70), (20, 52, 92)], side), 2.5), LABEL["blood"]),  # saphenous vein
-        Part(inner, LABEL["muscle"], muscles),)),))  # fmt: skip
+    )
+    return Part(
+        skin,
+        LABEL["skin"],
+        (
+            Part(
+                Loft(mirrored(outer, side), grow=-1.8),
+                LABEL["fat"],
+                (
+                    Part(
+                        Tube(ras([(740, 50, 150), (420, 26, 50), (200, 40, 70), (20, 52, 92)], side), 2.5),
+                        LABEL["blood"],
+                    ),  # saphenous vein
+                    Part(inner, LABEL["muscle"], muscles),
+                ),
+            ),
+        ),
+    )
 
 
 SHOULDER = (168.0, 58.0, 1302.0)
@@ -211,7 +250,7 @@ def arm(side: float, traits: Traits, rng: np.random.Generator) -> tuple[Part, Pa
     shoulder, elbow, wrist, tip = arm_axis(traits, rng) * [side, 1, 1]
     middle, forearm, palm = (shoulder + elbow) / 2, elbow + 0.25 * (wrist - elbow), wrist + 0.45 * (tip - wrist)
     axis = [shoulder, middle, elbow, forearm, wrist, palm, tip]
-    lean = np.array([42, 37, 31, 35, 22, 23, 9.0])
+    lean = np.array([39, 37, 31, 35, 22, 23, 9.0])
     fat = traits.fat_mm * np.array([0.5, 0.5, 0.3, 0.25, 0.12, 0.08, 0.03])
     layer = np.array([4, 4, 4, 3, 3, 2, 2.0]) + fat
     across = np.cross(wrist - elbow, [0, 1, 0])
@@ -222,14 +261,30 @@ def arm(side: float, traits: Traits, rng: np.random.Generator) -> tuple[Part, Pa
         for i in (-1.5, -0.5, 0.5, 1.5)
     ]
     inside = (
-        Part(Formula([[-1e4] * 3, [1e4] * 3], lambda r, a, s: np.abs(noise(r, a, s)) < 0.02 + 0.03 * traits.fat), LABEL["fat"]),
-        Part(Tube([shoulder + [-18 * side, -8, -30], middle + across * 22, elbow + across * 14 + [0, 8, 0], wrist], [4, 3.5, 3, 1.5]), LABEL["blood"]),
-        tube_bone([shoulder, 0.9 * shoulder + 0.1 * elbow, middle, 0.06 * middle + 0.94 * elbow], [23, 14, 11.5, 16], 3.5),
+        Part(
+            Formula([[-1e4] * 3, [1e4] * 3], lambda r, a, s: np.abs(noise(r, a, s)) < 0.02 + 0.03 * traits.fat),
+            LABEL["fat"],
+        ),
+        Part(
+            Tube(
+                [
+                    shifted(shoulder, -18 * side, -8, -30),
+                    middle + across * 22,
+                    shifted(elbow + across * 14, 0, 8, 0),
+                    wrist,
+                ],
+                [4, 3.5, 3, 1.5],
+            ),
+            LABEL["blood"],
+        ),
+        tube_bone(
+            [shoulder, 0.9 * shoulder + 0.1 * elbow, middle, 0.06 * middle + 0.94 * elbow], [23, 14, 11.5, 16], 3.5
+        ),
         bone(lambda g: Ellipsoid(elbow, (27 + g, 17 + g, 17 + g)), 1.5),
         tube_bone([elbow + across * 11, wrist + across * 11], [8, 10], 2.6),
         tube_bone([elbow - across * 11, wrist - across * 11], [11, 6], 2.6),
         *hand,
-    )  # fmt: skip
+    )
     skin = Tube(axis, lean + layer)
     lean_arm = Part(Tube(axis, lean), LABEL["muscle"], inside)
     beside = [[148, -60, 1240], [400, 200, 1400]] if side > 0 else [[-400, -60, 1240], [-148, 200, 1400]]

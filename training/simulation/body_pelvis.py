@@ -8,7 +8,7 @@ from training.simulation.body_frame import CREST_MM, ISCHIUM_MM
 from training.simulation.body_limbs import bone, loft_bone, mirrored, tube_bone, upper_femur
 from training.simulation.body_spine import front_a
 from training.simulation.body_traits import Traits
-from training.simulation.shapes import Ellipsoid, Formula, Loft, Noise, Part, Septa, Tube, rotation
+from training.simulation.shapes import Ellipsoid, Formula, Loft, Noise, Part, Septa, Tube, rotation, shifted
 from training.simulation.tissues import LABEL
 
 ILIUM = [  # (s, r, a, half length, half thickness x 2, square, angle, bend)
@@ -32,25 +32,43 @@ GLUTEAL = [  # axes of the right hip's muscles
 ]
 
 
-def hip_bones_and_muscles(traits: Traits, rng: np.random.Generator) -> list[Part]:
-    """Fat planes of the hip muscles, ilium, ischium, pubis and the upper femora, both sides."""
-    parts = []
+def hip_planes(traits: Traits, rng: np.random.Generator) -> list[Part]:
+    """Fat between the hip muscles and in the ischioanal fossae; painted before the pelvic cavity."""
+    fossa = [(752, 26, 24, 22, 24, 30), (775, 34, 22, 24, 26, 34), (800, 30, 26, 18, 18, 24)]
     septum = 1.2 + 4.0 * traits.fat
     axes = [mirrored(axis, side) for side in (1, -1) for axis in GLUTEAL]
-    parts.append(Part(Septa([[-170, -30, 748], [170, 165, 900]], axes, septum, rng), LABEL["fat"]))
+    return [
+        Part(Septa([[-170, -30, 748], [170, 165, 900]], axes, septum, rng), LABEL["fat"]),
+        *(Part(Loft(mirrored(fossa, side)), LABEL["fat"]) for side in (1, -1)),
+    ]
+
+
+def hip_bones_and_muscles() -> list[Part]:
+    """Ilium, ischium, pubis and the upper femora with the muscles between them, both sides."""
+    parts = []
     for side in (1, -1):
         parts += [
-            Part(Loft(mirrored([(752, 26, 24, 22, 24, 30), (775, 34, 22, 24, 26, 34), (800, 30, 26, 18, 18, 24)], side)), LABEL["fat"]),
             loft_bone(mirrored(ILIUM, side), 1.8),
             bone(lambda g, side=side: Ellipsoid((86 * side, 82, 820), (34 + g, 33 + g, 33 + g)), 2.0),
             loft_bone(mirrored(ISCHIUM, side), 1.8),
             tube_bone([(72 * side, 105, 822), (40 * side, 124, 808), (10 * side, 124, 796)], [13, 9, 11], 1.6),
             tube_bone([(10 * side, 120, 788), (26 * side, 92, 766), (46 * side, 58, 760)], [8, 6, 8], 1.6),
-            Part(Tube([(100 * side, 74, 880), (88 * side, 122, 830), (94 * side, 118, 790), (108 * side, 74, 760)], [14, 17, 14, 9]), LABEL["muscle"]),
-            Part(Loft(mirrored([(775, 48, 70, 7, 30, 22), (800, 56, 74, 8, 34, 24), (830, 62, 76, 6, 28, 20)], side)), LABEL["muscle"]),  # obturator internus
-            Part(Tube([(36 * side, 22, 848), (80 * side, 40, 835), (122 * side, 62, 812)], [9, 9, 4]), LABEL["muscle"]),  # piriformis
+            Part(
+                Tube(
+                    [(100 * side, 74, 880), (88 * side, 122, 830), (94 * side, 118, 790), (108 * side, 74, 760)],
+                    [14, 17, 14, 9],
+                ),
+                LABEL["muscle"],
+            ),
+            Part(
+                Loft(mirrored([(775, 48, 70, 7, 30, 22), (800, 56, 74, 8, 34, 24), (830, 62, 76, 6, 28, 20)], side)),
+                LABEL["muscle"],
+            ),  # obturator internus
+            Part(
+                Tube([(36 * side, 22, 848), (80 * side, 40, 835), (122 * side, 62, 812)], [9, 9, 4]), LABEL["muscle"]
+            ),  # piriformis
             *upper_femur(side),
-        ]  # fmt: skip
+        ]
     parts.append(Part(Ellipsoid((0, 122, 796), (4, 13, 16)), LABEL["cartilage"]))
     return parts
 
@@ -98,8 +116,16 @@ def organs(traits: Traits, rng: np.random.Generator) -> tuple[list[Part], dict]:
         Ellipsoid(center, radii + wall), LABEL["bowel_wall"], (Part(Ellipsoid(center, radii), LABEL["bladder"]),)
     )
     radius = np.array([15, 19, 18, 14, 11, 9]) * rng.uniform(0.8, 1.2)
-    bowel = Part(Tube(rectum, radius), LABEL["bowel_wall"], (
-        Part(Tube(rectum, np.maximum(radius - 5, 1.5)), LABEL["bowel_content" if rng.random() > traits.gas else "bowel_gas"]),))  # fmt: skip
+    bowel = Part(
+        Tube(rectum, radius),
+        LABEL["bowel_wall"],
+        (
+            Part(
+                Tube(rectum, np.maximum(radius - 5, 1.5)),
+                LABEL["bowel_content" if rng.random() > traits.gas else "bowel_gas"],
+            ),
+        ),
+    )
     levator = [
         Part(
             Tube([(6 * side, 112, 778), (20 * side, 80, 776), (16 * side, 46, 774), (4 * side, 30, 770)], 4),
@@ -112,32 +138,84 @@ def organs(traits: Traits, rng: np.random.Generator) -> tuple[list[Part], dict]:
         womb = np.array([rng.normal(0, 6), 84.0 - 0.2 * radii[1], 842.0 + 0.6 * radii[2]])
         turn = rotation(pitch=-tilt)  # anteverted: the fundus forward
         body = np.array([25, 21, 36]) * size * (0.5 if traits.child else 1.0)
-        ovaries = [Part(Ellipsoid((44 * side, 72, 850), (14, 11, 16)), LABEL["organ"], (Part(Ellipsoid((46 * side, 74, 852), (7, 5, 7)), LABEL["bladder"]),)) for side in (1, -1)]  # fmt: skip
+        ovaries = [
+            Part(
+                Ellipsoid((44 * side, 72, 850), (14, 11, 16)),
+                LABEL["organ"],
+                (Part(Ellipsoid((46 * side, 74, 852), (7, 5, 7)), LABEL["bladder"]),),
+            )
+            for side in (1, -1)
+        ]
         inner = [
-            bladder, bowel, *levator,
-            Part(Tube([(0, 68, 812), (0, 74, 785), (0, 84, 755)], [14, 12, 10]), LABEL["muscle"], (Part(Tube([(0, 68, 812), (0, 84, 755)], 3), LABEL["bowel_wall"]),)),
-            Part(Ellipsoid(womb, body, turn), LABEL["uterus"], (Part(Ellipsoid(womb, body * [0.5, 0.35, 0.7], turn), LABEL["muscle"], (Part(Ellipsoid(womb, body * [0.38, 0.2, 0.6], turn), LABEL["bladder"]),)),)),
+            bladder,
+            bowel,
+            *levator,
+            Part(
+                Tube([(0, 68, 812), (0, 74, 785), (0, 84, 755)], [14, 12, 10]),
+                LABEL["muscle"],
+                (Part(Tube([(0, 68, 812), (0, 84, 755)], 3), LABEL["bowel_wall"]),),
+            ),
+            Part(
+                Ellipsoid(womb, body, turn),
+                LABEL["uterus"],
+                (
+                    Part(
+                        Ellipsoid(womb, body * [0.5, 0.35, 0.7], turn),
+                        LABEL["muscle"],
+                        (Part(Ellipsoid(womb, body * [0.38, 0.2, 0.6], turn), LABEL["bladder"]),),
+                    ),
+                ),
+            ),
             Part(Ellipsoid((0, 72, 818), np.array([14, 13, 16]) * size), LABEL["uterus"]),
             *ovaries,
-        ]  # fmt: skip
+        ]
         return inner, {"uterus": tuple(womb)}
     gland = np.array([0.0, 88.0, 788.0])
     prostate = np.array([26, 17, 20]) * size * (0.5 if traits.child else 1.0)
     vesicles = [
-        Part(Tube([(4 * side, 72, 808), (20 * side, 68, 814), (38 * side, 66, 822)], [5, 6, 5]), LABEL["muscle"], (
-            Part(Tube([(4 * side, 72, 808), (20 * side, 68, 814), (38 * side, 66, 822)], [3.4, 4.4, 3.4]), LABEL["bile"]),))
+        Part(
+            Tube([(4 * side, 72, 808), (20 * side, 68, 814), (38 * side, 66, 822)], [5, 6, 5]),
+            LABEL["muscle"],
+            (
+                Part(
+                    Tube([(4 * side, 72, 808), (20 * side, 68, 814), (38 * side, 66, 822)], [3.4, 4.4, 3.4]),
+                    LABEL["bile"],
+                ),
+            ),
+        )
         for side in (1, -1)
-    ]  # fmt: skip
+    ]
     nodules = Noise(rng, 14)
 
     inner = [
-        bladder, bowel, *levator, *vesicles,
-        Part(Ellipsoid(gland, prostate), LABEL["muscle"], (
-            Part(Ellipsoid(gland, prostate - 1.2), LABEL["prostate"], (
-                Part(Ellipsoid(gland + [0, 3, 3], prostate * [0.66, 0.62, 0.7]), LABEL["organ"], (
-                    Part(Formula(np.stack([gland - 30, gland + 30]), lambda r, a, s: nodules(r, a, s) > 0.4), LABEL["prostate"]),)),)),)),
+        bladder,
+        bowel,
+        *levator,
+        *vesicles,
+        Part(
+            Ellipsoid(gland, prostate),
+            LABEL["muscle"],
+            (
+                Part(
+                    Ellipsoid(gland, prostate - 1.2),
+                    LABEL["prostate"],
+                    (
+                        Part(
+                            Ellipsoid(shifted(gland, 0, 3, 3), prostate * [0.66, 0.62, 0.7]),
+                            LABEL["organ"],
+                            (
+                                Part(
+                                    Formula(np.stack([gland - 30, gland + 30]), lambda r, a, s: nodules(r, a, s) > 0.4),
+                                    LABEL["prostate"],
+                                ),
+                            ),
+                        ),
+                    ),
+                ),
+            ),
+        ),
         Part(Tube([(0, 92, 772), (0, 104, 762), (0, 128, 757)], [9, 10, 11]), LABEL["organ"]),
-    ]  # fmt: skip
+    ]
     return inner, {"prostate": tuple(gland)}
 
 
@@ -149,9 +227,24 @@ def genitals(traits: Traits) -> list[Part]:
     front = 150 + 0.6 * traits.fat_mm
     skin, organ = LABEL["skin"], LABEL["organ"]
     return [
-        Part(Ellipsoid((0, front, 742), np.array([30, 28, 34]) * small), skin, (
-            Part(Ellipsoid((14 * small, front, 738), np.array([12, 15, 19]) * small), LABEL["prostate"]),
-            Part(Ellipsoid((-14 * small, front, 736), np.array([12, 15, 19]) * small), LABEL["prostate"]),)),
-        Part(Tube([(0, front - 10, 775), (4, front + 26 * small, 760), (6, front + 24 * small, 715)], 15 * small), skin, (
-            Part(Tube([(0, front - 10, 775), (4, front + 26 * small, 760), (6, front + 24 * small, 715)], 12 * small), organ),)),
-    ]  # fmt: skip
+        Part(
+            Ellipsoid((0, front, 742), np.array([30, 28, 34]) * small),
+            skin,
+            (
+                Part(Ellipsoid((14 * small, front, 738), np.array([12, 15, 19]) * small), LABEL["prostate"]),
+                Part(Ellipsoid((-14 * small, front, 736), np.array([12, 15, 19]) * small), LABEL["prostate"]),
+            ),
+        ),
+        Part(
+            Tube([(0, front - 10, 775), (4, front + 26 * small, 760), (6, front + 24 * small, 715)], 15 * small),
+            skin,
+            (
+                Part(
+                    Tube(
+                        [(0, front - 10, 775), (4, front + 26 * small, 760), (6, front + 24 * small, 715)], 12 * small
+                    ),
+                    organ,
+                ),
+            ),
+        ),
+    ]

@@ -97,16 +97,28 @@ def spine(rng: np.random.Generator) -> list[Part]:
         return mask
 
     sacrum = [
-        (775, 0, 18, 6, 4, 4), (800, 0, 8, 10, 5, 5), (820, 0, 9, 22, 8, 7), (840, 0, 17, 36, 10, 10), (862, 0, 24, 45, 14, 18),
-        (885, 0, 38, 54, 20, 22), (900, 0, 50, 54, 24, 26), (908, 0, 58, 44, 24, 22),
-    ]  # fmt: skip
+        (775, 0, 18, 6, 4, 4),
+        (800, 0, 8, 10, 5, 5),
+        (820, 0, 9, 22, 8, 7),
+        (840, 0, 17, 36, 10, 10),
+        (862, 0, 24, 45, 14, 18),
+        (885, 0, 38, 54, 20, 22),
+        (900, 0, 50, 54, 24, 26),
+        (908, 0, 58, 44, 24, 22),
+    ]
     bone, marrow = LABEL["cortical_bone"], LABEL["vertebra"]
     return [
         Part(Loft(sacrum, grow=1.2), bone, (Part(Loft(sacrum), marrow),)),
         Part(Formula(around, transverse), marrow),
         Part(Formula(around, spinous), marrow),
-        Part(Loft(_rows(ring, ring_wide, 12, ring_back)), bone, (Part(Loft(_rows(ring, ring_wide - 1.6, 12, ring_back - 1.6)), marrow),)),
-        Part(Loft(bodies, grow=1.0), bone, (Part(Loft(bodies), marrow, (Part(Formula(around, disc), LABEL["disc"]),)),)),
+        Part(
+            Loft(_rows(ring, ring_wide, 12, ring_back)),
+            bone,
+            (Part(Loft(_rows(ring, ring_wide - 1.6, 12, ring_back - 1.6)), marrow),),
+        ),
+        Part(
+            Loft(bodies, grow=1.0), bone, (Part(Loft(bodies), marrow, (Part(Formula(around, disc), LABEL["disc"]),)),)
+        ),
         Part(
             Loft(_rows(sac, sac_wide + 1.2, sac_deep + 0.8, sac_deep + np.interp(sac, [900, 1060, 1100], [5, 3, 1.5]))),
             LABEL["fat"],
@@ -121,4 +133,4 @@ def spine(rng: np.random.Generator) -> list[Part]:
                 ),
             ),
         ),
-    ]  # fmt: skip
+    ]

@@ -1,8 +1,8 @@
 """Implicit shapes and the tree of parts that paints a body from them.
 
-A shape is a function of points, positive inside, with a bounding box; it has no grid, so an anatomy can be imaged at any
-resolution. A `Part` gives a shape a tissue and the parts inside it. Parts are painted in order, a child only where its parent is:
-the lung cannot leave the chest, and the points tested get fewer at each level, which is where the speed comes from.
+A shape is a predicate on points with a bounding box; it has no grid, so an anatomy can be imaged at any resolution. A
+`Part` gives a shape a tissue and the parts inside it. Parts are painted in order, a child only where its parent is: the
+lung cannot leave the chest, and the points tested get fewer at each level, which is where the speed comes from.
 
 Coordinates come as three separate float32 arrays (r, a, s) of one dimension, in millimetres.
 """
@@ -96,12 +96,13 @@ class Tube(Shape):
 class Loft(Shape):
     """Stack of cross-sections along S with smooth interpolation: trunk, limbs, muscles, vertebrae, iliac wings.
 
-    A cross-section is Fernandez Guasti's squircle u^2 + v^2 - square u^2 v^2 < 1 in the turned, scaled axes u (half width
-    `wide`) and v (half depth `front` where v > 0, `back` where v < 0), bent as v - bend u^2 (a fraction of the depth's unit).
+    A cross-section is Fernandez Guasti's squircle u^2 + v^2 - square u^2 v^2 < 1 in the turned, scaled axes u (half
+    width `wide`) and v (half depth `front` where v > 0, `back` where v < 0); `bend` moves the ends of the width by that
+    many millimetres in depth.
 
     Args:
-        sections: rows (s, r, a, wide, front, back) or (s, r, a, wide, front, back, square, angle in degrees, bend in mm).
-        grow: mm added to all half axes and, as far as they exceed zero, to both ends.
+        sections: rows (s, r, a, wide, front, back[, square[, angle in degrees[, bend in mm]]]).
+        grow: mm added to all half axes; the flat ends stay.
     """
 
     def __init__(self, sections: Sequence[Sequence[float]], *, grow: float = 0.0):
@@ -203,7 +204,7 @@ def _paint(parts, index, points: Coordinates, labels) -> None:
 
 
 def smooth_interpolation(x: np.ndarray, knots: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Monotone cubic (Fritsch-Carlson) interpolation of `values` (knots, ...); linear with two knots, no overshoot with more."""
+    """Monotone cubic (Fritsch-Carlson) interpolation of `values` (knots, ...); linear if there are two knots."""
     values, x = np.asarray(values, np.float64), np.clip(x, knots[0], knots[-1])
     if len(knots) < 3:
         part = ((x - knots[0]) / (knots[-1] - knots[0])).reshape(-1, *[1] * (values.ndim - 1))
@@ -220,6 +221,11 @@ def rotation(*, pitch: float = 0.0, roll: float = 0.0, yaw: float = 0.0) -> np.n
     about_a = np.array([[np.cos(q), 0, np.sin(q)], [0, 1, 0], [-np.sin(q), 0, np.cos(q)]])
     about_s = np.array([[np.cos(w), -np.sin(w), 0], [np.sin(w), np.cos(w), 0], [0, 0, 1]])
     return about_s @ about_a @ about_r
+
+
+def shifted(place, r: float, a: float, s: float) -> np.ndarray:
+    """`place` (3,) moved by (r, a, s) mm."""
+    return np.asarray(place, float) + np.array([r, a, s], float)
 
 
 class Noise:
@@ -247,7 +253,7 @@ class Noise:
 
 
 def labyrinth(r: np.ndarray, a: np.ndarray, s: np.ndarray, wavelength_mm: float) -> np.ndarray:
-    """Schoen's gyroid, in [-1.5, 1.5]: its level sets are winding tubes and sheets, like bowel loops or cortical folds."""
+    """Schoen's gyroid, in [-1.5, 1.5]: its level sets wind like bowel loops or the folds of the cortex."""
     k = np.float32(2 * np.pi / wavelength_mm)
     r, a, s = k * r, k * a, k * s
     return np.sin(r) * np.cos(a) + np.sin(a) * np.cos(s) + np.sin(s) * np.cos(r)

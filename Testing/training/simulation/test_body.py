@@ -173,6 +173,7 @@ def test_room_and_reference_are_each_others_inverse(seed):
     rng = np.random.default_rng(seed)
     frame = Frame(sample_traits(rng), rng)
     reference = np.random.default_rng(1).uniform([-150, 0, -60], [150, 180, 1640], (200, 3))
+    reference = reference[(reference[:, 2] > 740) | (np.abs(reference[:, 0]) > 40)]  # not the gap between the legs
     back = np.stack(frame.to_reference(frame.to_room(reference).astype(np.float32)), 1)
     np.testing.assert_allclose(back, reference, atol=1.0)
     assert np.abs(back - reference).mean() < 0.2

@@ -1,5 +1,7 @@
 """Implicit shapes: hand-checked points, agreement with closed forms, painting order."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -58,7 +60,7 @@ def test_a_tube_of_one_radius_is_the_set_of_points_near_its_polyline(seed):
     rng = np.random.default_rng(seed)
     corners = rng.uniform(-10, 10, (4, 3))
     points = rng.uniform(-15, 15, (200, 3))
-    dense = np.concatenate([np.linspace(a, b, 400) for a, b in zip(corners[:-1], corners[1:], strict=True)])
+    dense = np.concatenate([np.linspace(a, b, 400) for a, b in itertools.pairwise(corners)])
     distance = np.linalg.norm(points[:, None] - dense, axis=-1).min(1)
     clear = np.abs(distance - 3) > 0.05
     mask = Tube(corners, 3.0).inside(*points.T.astype(np.float32))
