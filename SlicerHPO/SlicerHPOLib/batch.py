@@ -140,8 +140,6 @@ def prepare(
 ) -> Plan:
     """Finds the volumes and checks the request; arguments and errors as of `classify`. Makes missing output folders."""
     csv_path, json_path = _output(csv, ".csv"), _output(json, ".json")
-    if csv_path and json_path and _same(csv_path, json_path):
-        raise BatchError(f"The table and the JSON file are both {csv_path}: give two files.")
     if skip_done and not (csv_path or json_path):
         raise BatchError("To skip what is done, name the CSV or JSON file that holds the earlier results.")
     if frame is not None and frame < 0:
@@ -159,12 +157,10 @@ def prepare(
         for result in read(path)  # also without skip_done: what is no table of ours is not overwritten
     ]
     outputs = [path for path in (csv_path, json_path, *figures.values()) if path is not None]
+    read = {os.path.realpath(volume.blank.path) for volume in volumes}
     for output in outputs:
-        for volume in volumes:
-            if _same(output, Path(volume.blank.path)):
-                raise BatchError(
-                    f"{output} is one of the volumes to read: it would be overwritten. Give another output."
-                )
+        if os.path.realpath(output) in read:
+            raise BatchError(f"{output} is one of the volumes to read: it would be overwritten. Give another output.")
     for folder in dict.fromkeys(output.parent for output in outputs):
         _make_writable(folder)
     done = {result.key: result for result in earlier} if skip_done else {}
@@ -358,10 +354,6 @@ def _name(volume: Volume, depth: int) -> str:
     above = [part for part in path.parts[-depth:-1] if part not in (path.anchor, "..")]
     name = "_".join([*above, volume.source.name if volume.source else path.name])
     return f"{name}_series{volume.blank.series}" if volume.blank.series else name
-
-
-def _same(first: Path, second: Path) -> bool:
-    return os.path.realpath(first) == os.path.realpath(second)
 
 
 def _make_writable(folder: Path) -> None:

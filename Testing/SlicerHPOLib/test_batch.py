@@ -357,6 +357,12 @@ def test_one_volume_gives_the_figure_asked_for_and_missing_folders_are_made(volu
     assert b"<svg" in (tmp_path / "new" / "folder" / "f.svg").read_bytes()
 
 
+def test_a_folder_for_one_figure_gets_a_png_of_the_volumes_name(volumes, tiny_model, tmp_path):
+    (tmp_path / "figures").mkdir()
+    batch.classify(volumes[0], model=tiny_model, figure=tmp_path / "figures")
+    assert [path.name for path in (tmp_path / "figures").iterdir()] == ["a.png"]
+
+
 def test_volumes_of_the_same_name_get_figures_of_different_names(volume, tiny_model, tmp_path):
     for subject in ("s1", "s2"):
         volume(tmp_path / "in" / subject / "t2.nii.gz")
