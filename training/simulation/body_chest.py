@@ -26,6 +26,7 @@ class Diaphragm:
     def __call__(self, r, a):
         right = r > 0
         u = np.where(right, (r - 58) * (1 / 64), (r + 64) * (1 / 62))
+        u = np.where(np.abs(r) < 58, 0.5 * u, u)  # a shallow saddle, on which the heart lies
         v = np.where(a > 112, (a - 112) * (1 / 105), (a - 112) * (1 / 82))
         away = np.square(u) + np.square(v)
         dip = np.where(a < 112, 72, 44) * np.minimum(away, 2.0)

@@ -38,7 +38,7 @@ class Frame:
     def __init__(self, traits: Traits, rng: np.random.Generator):
         scale = traits.height_mm / (VERTEX_MM - SOLE_MM)
         childhood = np.clip((0.8 - scale) / 0.3, 0, 1) if traits.child else 0.0
-        head = scale ** (1 - 0.75 * childhood) if traits.child else 0.35 * scale + 0.65 * rng.normal(1.0, 0.03)
+        head = scale ** (1 - 0.75 * childhood) if traits.child else 0.35 * scale + 0.65 * rng.normal(0.95, 0.03)
         knots = np.array([SOLE_MM - 60, SOLE_MM, ISCHIUM_MM, CREST_MM, DOME_MM, C7_MM, 1420, VERTEX_MM, 2100])
         legs = rng.normal(1, 0.025) * (1 - 0.1 * childhood)
         trunk = rng.normal(1, 0.02, 3)

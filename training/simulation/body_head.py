@@ -37,8 +37,8 @@ SKIN = [
 BRAINCASE = [  # inner table of the skull
     (1464, 0, 70, 12, 12, 14),
     (1470, 0, 56, 26, 22, 30),
-    (1480, 0, 46, 48, 34, 46, 0.1),
-    (1490, 0, 60, 58, 66, 68, 0.2),
+    (1480, 0, 46, 48, 42, 46, 0.1),
+    (1490, 0, 60, 58, 58, 68, 0.2),
     (1500, 0, 68, 63, 64, 80, 0.2),
     (1512, 0, 74, 66, 66, 86, 0.15),
     (1525, 0, 78, 68, 80, 91, 0.1),
@@ -74,7 +74,7 @@ def _brain(traits: Traits, rng: np.random.Generator) -> Part:
         return labyrinth(r + 7 * one, a + 7 * two, s + 7 * (one - two), wave)
 
     everywhere = Loft(BRAINCASE).box
-    rim = 2.0 + 1.5 * age
+    rim = 2.6 + 1.5 * age
     opening = 0.16 + 0.16 * age
     sulci = Formula(everywhere, lambda r, a, s: np.abs(fold(r, a, s)) < opening)
     medulla = Formula(everywhere, lambda r, a, s: np.abs(fold(r, a, s)) > 0.62)

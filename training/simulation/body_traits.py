@@ -52,7 +52,7 @@ class Traits:
     @property
     def fat_mm(self) -> float:
         """Thickness of the subcutaneous fat of the flank."""
-        return 3.0 + 32.0 * self.fat**1.4
+        return 3.0 + 42.0 * self.fat**1.4
 
 
 def sample_traits(rng: np.random.Generator) -> Traits:
