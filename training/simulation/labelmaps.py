@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk  # noqa: N813
 from scipy import ndimage
+from SlicerHPOLib.image import ImageError, read_image, reorient_to_ras
 
 from training.simulation.anatomy import Landmarks
 from training.simulation.tissues import LABEL
@@ -110,7 +110,7 @@ def read_table(path: str | Path) -> dict:
 
 
 def read_label_map(path: str | Path, table: str | Path | dict) -> LabelMapAnatomy:
-    """Anatomy of a label map file (any format of SimpleITK, any orientation) and its class table (`read_table`).
+    """Anatomy of a label map file (any format of `read_image`, any orientation) and its class table (`read_table`).
 
     Raises:
         LabelMapError: unreadable file, labels that the table does not name, or a bad table.
@@ -122,16 +122,10 @@ def read_label_map(path: str | Path, table: str | Path | dict) -> LabelMapAnatom
 def read_voxels(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
     """Integer voxels (k, j, i) with i, j, k along R, A, S, and their (4, 4) ijk-to-RAS affine."""
     try:
-        image = sitk.DICOMOrient(sitk.ReadImage(str(path)), "RAS")
-    except RuntimeError as error:
-        raise LabelMapError(f"{path}: cannot be read as a label map: {str(error).strip().splitlines()[-1]}") from error
-    voxels = sitk.GetArrayFromImage(image)
-    if voxels.ndim != 3:
-        raise LabelMapError(f"{path}: has {voxels.ndim} dimensions; a label map has 3")
-    affine = np.eye(4)
-    affine[:3, :3] = np.reshape(image.GetDirection(), (3, 3)) * image.GetSpacing()
-    affine[:3, 3] = image.GetOrigin()
-    return np.rint(voxels).astype(np.int16), np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine  # LPS -> RAS
+        image = reorient_to_ras(read_image(path))
+    except ImageError as error:
+        raise LabelMapError(f"cannot be read as a label map: {error}") from error
+    return np.rint(image.voxels).astype(np.int16), image.ijk_to_ras
 
 
 def make_anatomy(voxels: np.ndarray, ijk_to_ras: np.ndarray, table: dict) -> LabelMapAnatomy:
