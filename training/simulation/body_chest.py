@@ -30,7 +30,7 @@ class Diaphragm:
         v = np.where(a > 112, (a - 112) * (1 / 105), (a - 112) * (1 / 82))
         away = np.square(u) + np.square(v)
         dip = np.where(a < 112, 72, 44) * np.minimum(away, 2.0)
-        return np.float32(self.top) - np.where(right, 0, 13) - dip
+        return np.float32(self.top) - 13 * np.clip((58 - r) * (1 / 116), 0, 1) - dip
 
 
 def vessel_tree(box, rng: np.random.Generator, wavelength_mm: float, width: float, gate=None) -> Formula:

@@ -227,8 +227,8 @@ def breasts(traits: Traits, rng: np.random.Generator) -> tuple[list[Part], dict]
     for side, name in ((1, "breast_right"), (-1, "breast_left")):
         r = (84 + 5 * traits.fat) * side
         wall = np.interp(1230, [row[0] for row in WALL], [row[2] + row[4] for row in WALL]) - 18
-        path = np.array([(r, wall, 1240), (r * 1.03, wall + 0.55 * reach, 1222), (r * 1.05, wall + reach, 1214)])
-        radii = np.array([52, 48, 24] if traits.prone else [54, 46, 20]) * (0.75 + 0.35 * size)
+        path = np.array([(r, wall - 12, 1226), (r * 1.03, wall + 0.55 * reach, 1222), (r * 1.05, wall + reach, 1214)])
+        radii = np.array([50, 48, 24] if traits.prone else [50, 44, 20]) * (0.75 + 0.35 * size)
         path[2, 1] -= 0.5 * radii[2]
         outline = Tube(path, radii)
         gland = Formula(outline.box, lambda r, a, s: noise(r, a, s) + 0.6 * fine(r, a, s) > density)
