@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -63,18 +64,17 @@ def _simulate(options) -> None:
     from .fieldofview.dataset import load, simulate
     from .fieldofview.sheet import shares
 
-    simulate(
-        options.out, volumes=options.volumes, per_volume=options.slices, size=options.size, seed=options.seed, maps_dir=options.maps,
-        workers=options.workers, job=_job(),
-    )  # fmt: skip
-    slices = load(options.out)
+    settings = {
+        name: getattr(options, name) for name in ("volumes", "per_volume", "size", "seed", "maps_dir", "workers")
+    }
+    slices = load(simulate(options.out, **settings, job=_job()))
     print(f"{options.out}: {len(slices)} slices of {options.volumes} volumes; {shares(slices.labels)}")
 
 
 def _sheet(options) -> None:
     from .fieldofview.sheet import contact_sheet
 
-    print(contact_sheet(options.out, seed=options.seed, maps_dir=options.maps, job=_job()))
+    print(contact_sheet(options.out, seed=options.seed, maps_dir=options.maps_dir, job=_job()))
 
 
 def _train(options) -> None:
@@ -85,15 +85,13 @@ def _train(options) -> None:
 
     if options.threads:
         torch.set_num_threads(options.threads)
-    architecture = Architecture(
-        options.size, options.channels, options.blocks, options.layers, options.filters, options.kernel, options.separable, tuple(options.hidden),
-        options.dropout,
-    )  # fmt: skip
-    plan = TrainingPlan(
-        architecture, options.optimizer, options.learning_rate, options.weight_decay, epochs=options.epochs, batch=options.batch,
-        seed=options.seed, precision=options.precision,
-    )  # fmt: skip
+    plan = _fields(TrainingPlan, options, architecture=_fields(Architecture, options))
     print(train(options.data, options.out, plan, _job()))
+
+
+def _fields(kind, options, **given):
+    """A dataclass whose fields are the options of the same name; the others have their defaults."""
+    return kind(**{f.name: getattr(options, f.name) for f in fields(kind) if hasattr(options, f.name)}, **given)
 
 
 def _evaluate(options) -> None:
@@ -104,7 +102,7 @@ def _evaluate(options) -> None:
 
     classifier = Classifier.load(find_bundle(options.model))
     if options.volumes:
-        cases = simulated_cases(classifier, options.volumes, TEST_SEED, options.maps, _job())
+        cases = simulated_cases(classifier, options.volumes, TEST_SEED, options.maps_dir, _job())
         print(describe("simulated", measure(cases, classifier.decision)))
     if options.real:
         print(describe("real", measure(real_cases(classifier, options.real, _job()), classifier.decision)))
@@ -113,7 +111,14 @@ def _evaluate(options) -> None:
 def _deploy(options) -> None:
     from .fieldofview.deploy import deploy
 
-    folder = deploy(options.run_dir, options.out, maps_dir=options.maps, real_dir=options.real, test_volumes=options.volumes, job=_job())
+    folder = deploy(
+        options.run_dir,
+        options.out,
+        maps_dir=options.maps_dir,
+        real_dir=options.real,
+        test_volumes=options.volumes,
+        job=_job(),
+    )
     print((folder / "README.md").read_text())
 
 
@@ -131,17 +136,26 @@ def _benchmark(options) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("python -m training", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        "python -m training", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     verbs = parser.add_subparsers(required=True, metavar="VERB")
 
     def verb(name: str, run, text: str, tasks=("fieldofview",)) -> argparse.ArgumentParser:
-        command = verbs.add_parser(name, help=text, description=text, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+        command = verbs.add_parser(
+            name, help=text, description=text, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+        )
         command.add_argument("task", choices=tasks)
         command.set_defaults(run=run)
         return command
 
     def maps(command: argparse.ArgumentParser) -> None:
-        command.add_argument("--maps", metavar="DIR", help="label maps prepared by `prepare labelmaps`; without it only procedural bodies are imaged")
+        command.add_argument(
+            "--maps",
+            dest="maps_dir",
+            metavar="DIR",
+            help="label maps prepared by `prepare labelmaps`; without it only procedural bodies are imaged",
+        )
 
     command = verb("prepare", _prepare, "prepare label maps for simulation", ("labelmaps",))
     command.add_argument("--source", required=True, metavar="DIR", help="folder with the label maps")
@@ -150,7 +164,7 @@ def _parser() -> argparse.ArgumentParser:
     command = verb("simulate", _simulate, "simulate a training set")
     command.add_argument("--out", required=True, metavar="DIR")
     command.add_argument("--volumes", type=int, default=8000)
-    command.add_argument("--slices", type=int, default=12, help="at most, of a volume")
+    command.add_argument("--slices", dest="per_volume", type=int, default=12, help="at most, of a volume")
     command.add_argument("--size", type=int, default=96, help="of a slice in pixels")
     command.add_argument("--seed", type=int, default=0)
     command.add_argument("--workers", type=int, default=2)
@@ -164,7 +178,7 @@ def _parser() -> argparse.ArgumentParser:
     command = verb("train", _train, "train a network; goes on from its checkpoint")
     command.add_argument("--data", required=True, metavar="DIR")
     command.add_argument("--out", required=True, metavar="DIR")
-    command.add_argument("--size", type=int, default=96)
+    command.add_argument("--size", dest="input_size", type=int, default=96)
     command.add_argument("--channels", type=int, default=2, help="1: the slice alone; 2: and its physical size")
     command.add_argument("--blocks", type=int, default=5)
     command.add_argument("--layers", type=int, default=2)

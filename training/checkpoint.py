@@ -1,4 +1,5 @@
-"""Training state on disk: safetensors and JSON, so that a killed training goes on exactly where it was and nothing is unpickled."""
+"""Training state on disk: safetensors and JSON, so that a killed training goes on exactly where it was and nothing is
+unpickled."""
 
 from __future__ import annotations
 
@@ -16,14 +17,17 @@ def save_checkpoint(path: str | Path, network: torch.nn.Module, optimizer: torch
     path = Path(path)
     tensors = {f"network.{name}": t.detach().clone().contiguous() for name, t in network.state_dict().items()}
     for index, values in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{index}.{key}": torch.as_tensor(value).clone().contiguous() for key, value in values.items()}
+        tensors |= {
+            f"optimizer.{index}.{key}": torch.as_tensor(value).clone().contiguous() for key, value in values.items()
+        }
     partial = path.with_name(path.name + ".partial")
     save_file(tensors, partial, metadata={"state": json.dumps(state)})
     os.replace(partial, path)
 
 
 def load_checkpoint(path: str | Path, network: torch.nn.Module, optimizer: torch.optim.Optimizer | None = None) -> dict:
-    """Restore the network, and the optimizer if given; returns `state`. Raises ValueError if the file is of another network."""
+    """Restore the network, and the optimizer if given; returns `state`. Raises ValueError if the file is of another
+    network."""
     with safe_open(path, "pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
         state = json.loads(file.metadata()["state"])

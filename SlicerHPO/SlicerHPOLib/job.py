@@ -1,8 +1,9 @@
 """One contract for long work: report progress, and stop within a second of being cancelled.
 
-A function that can take over a second takes ``job: Job = Job()``, calls ``job.progress(fraction, text)`` as it goes, and so
-both reports and gives the caller the chance to stop it: `progress` raises `Cancelled` once `cancel` has been called, from any
-thread. The console, the Slicer modules and the training system each pass a job that shows progress in their own way.
+A function that can take over a second takes ``job: Job = Job()``, calls ``job.progress(fraction, text)`` as it goes,
+and so both reports and gives the caller the chance to stop it: `progress` raises `Cancelled` once `cancel` has been
+called, from any thread. The console, the Slicer modules and the training system each pass a job that shows progress in
+their own way.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class Job:
             self._report(min(max(float(fraction), 0.0), 1.0), text)
 
     def part(self, start: float, stop: float) -> Job:
-        """A job for a part of this one: its progress 0..1 is this job's start..stop, and both are cancelled together."""
+        """A job for a part of this one: its progress 0..1 is this job's start..stop; both are cancelled together."""
         inner = Job(lambda fraction, text: self.progress(start + fraction * (stop - start), text))
         inner._cancelled = self._cancelled
         return inner

@@ -6,7 +6,9 @@ import torch
 from torch.nn import functional
 
 
-def augment(images: torch.Tensor, side_mm: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+def augment(
+    images: torch.Tensor, side_mm: torch.Tensor, generator: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Rotate, scale, shift and crop slices, change their brightness curve, smooth and add noise, cover a part.
 
     Args:

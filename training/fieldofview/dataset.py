@@ -1,7 +1,9 @@
-"""The training set of the field of view: simulated axial slices with their region, made in parallel and read back whole.
+"""The training set of the field of view: simulated axial slices with their region, made in parallel and read back
+whole.
 
-A data set is a folder of shards (`shard-00000.npz`) and `dataset.json`, which says how it was made. Volume n of a data set depends
-only on the seed and n, so the result is the same for any number of workers, and an interrupted simulation goes on where it stopped.
+A data set is a folder of shards (`shard-00000.npz`) and `dataset.json`, which says how it was made. Volume n of a data
+set depends only on the seed and n, so the result is the same for any number of workers, and an interrupted simulation
+goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -19,17 +21,18 @@ from SlicerHPOLib.job import Job
 
 from ..simulation.anatomy import Anatomy
 from ..simulation.mri import Volume, draw_volume, render_planes
-from ..simulation.protocols import PROTOCOLS
+from ..simulation.protocols import PROTOCOLS, supports
 
 VOLUMES_PER_SHARD = 250
 LEAST_TISSUE = 0.01  # of a plane: with less it is left out, as the classifier leaves out slices of air
-BODY_SHARE = 4.0  # share of procedural bodies among the anatomies; the label maps have theirs in labelmaps.py
+BODY_SHARE = 4.0  # how often a procedural body is imaged, relative to each of the label maps that a protocol can use:
+MAP_SHARES = {"head": 4.0, "wholebody": 3.0, "knee": 2.0, "spine": 2.0}  # by the beginning of an anatomy's name
 
 
 @dataclass(frozen=True, eq=False)
 class Slices:
-    """images: (N, size, size) uint8. labels: (N,) uint8 index into CLASSES. side_mm: (N,) float32. volume: (N,) int32. protocol: (N,) uint8
-    index into PROTOCOLS."""
+    """images: (N, size, size) uint8. labels: (N,) uint8 index into CLASSES. side_mm: (N,) float32. volume: (N,) int32.
+    protocol: (N,) uint8 index into PROTOCOLS."""
 
     images: np.ndarray
     labels: np.ndarray
@@ -51,12 +54,17 @@ class Slices:
         return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in cls.FIELDS))
 
 
-def draw_subject(seed: int, index: int, maps: list[tuple[float, list[Anatomy]]], protocol: str | None = None) -> tuple[Volume, np.random.Generator]:
-    """Volume `index` of the data set with `seed`: a new procedural body or one of the label maps, and the generator to render it with."""
+def draw_subject(
+    seed: int, index: int, maps: list[tuple[float, list[Anatomy]]], protocol: str | None = None
+) -> tuple[Volume, np.random.Generator]:
+    """Volume `index` of the data set with `seed`: a new procedural body or one of the label maps, and the generator to
+    render it with."""
     from ..simulation.body import sample_body
 
     rng = np.random.default_rng([seed, index])
     body = sample_body(rng)
+    while protocol is not None and not supports(body, PROTOCOLS[protocol]):
+        body = sample_body(rng)
     return draw_volume(rng, [(BODY_SHARE, [body]), *maps], protocol), rng
 
 
@@ -78,7 +86,7 @@ def volume_slices(volume: Volume, rng: np.random.Generator, count: int, size: in
         labels.astype(np.uint8),
         np.full(n, side, np.float32),
         np.full(n, index, np.int32),
-        np.full(n, list(PROTOCOLS).index(volume.scan.protocol) if volume.scan.protocol in PROTOCOLS else 0, np.uint8),
+        np.full(n, list(PROTOCOLS).index(volume.scan.protocol), np.uint8),
     )
     shown = (images > 0.1).mean((1, 2))  # an oblique box may have cut the tissue away
     return everything.where((tissue >= LEAST_TISSUE) & (shown >= LEAST_TISSUE))
@@ -93,12 +101,23 @@ def _start_worker(maps_dir: str | None, split: str) -> None:
 
 
 def load_maps(maps_dir: str | Path | None, split: str) -> list[tuple[float, list[Anatomy]]]:
-    """The prepared label maps of a split ("train" or "test"), grouped with their shares; none without a folder."""
+    """The prepared label maps of a split, in groups with their shares; none without a folder.
+
+    The last quarter of the heads is for "test" alone; every other map shows a single subject and is for "train" alone.
+    """
     if maps_dir is None:
         return []
-    from ..simulation.labelmaps import load_anatomies
+    from ..simulation.labelmapcache import load_anatomies
 
-    return load_anatomies(maps_dir, split)
+    anatomies = load_anatomies(maps_dir)
+    groups = []
+    for prefix, share in MAP_SHARES.items():
+        group = [a for a in anatomies if a.name.startswith(prefix)]
+        held_out = len(group) // 4 if prefix == "head" else 0
+        group = group[: len(group) - held_out] if split == "train" else group[len(group) - held_out :]
+        if group:
+            groups.append((share, group))
+    return groups
 
 
 def _make_shard(out: str, shard: int, volumes: int, per_volume: int, size: int, seed: int) -> int:
@@ -125,18 +144,23 @@ def simulate(
     split: str = "train",
     maps_dir: str | Path | None = None,
     workers: int = 2,
-    job: Job = Job(),  # noqa: B008
+    job: Job = Job(),
 ) -> Path:
-    """Simulate a data set of `volumes` volumes with up to `per_volume` slices each; goes on where an earlier call stopped.
+    """Simulate a data set of `volumes` volumes with up to `per_volume` slices each; goes on where an earlier call
+    stopped.
 
     Raises ValueError if the folder holds a data set made with other settings.
     """
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    settings = dict(volumes=volumes, per_volume=per_volume, size=size, seed=seed, split=split, label_maps=maps_dir is not None)
+    settings = dict(
+        volumes=volumes, per_volume=per_volume, size=size, seed=seed, split=split, label_maps=maps_dir is not None
+    )
     described = out / "dataset.json"
     if described.exists() and (old := json.loads(described.read_text())) != settings:
-        raise ValueError(f"{out} holds a data set made with {old}; asked for {settings}. Use another folder or delete it.")
+        raise ValueError(
+            f"{out} holds a data set made with {old}; asked for {settings}. Use another folder or delete it."
+        )
     described.write_text(json.dumps(settings, indent=1) + "\n")
     shards = range(-(-volumes // VOLUMES_PER_SHARD))
     todo = [s for s in shards if not (out / f"shard-{s:05d}.npz").exists()]
@@ -157,7 +181,10 @@ def load(folder: str | Path) -> Slices:
     """All slices of a data set. Raises ValueError if there are none."""
     paths = sorted(p for p in Path(folder).glob("shard-*.npz") if ".partial" not in p.name)
     if not paths:
-        raise ValueError(f"{folder} holds no data set (no shard-*.npz). Make one with: python -m training simulate fieldofview --out {folder}")
+        raise ValueError(
+            f"{folder} holds no data set (no shard-*.npz). "
+            f"Make one with: python -m training simulate fieldofview --out {folder}"
+        )
     parts = []
     for path in paths:
         with np.load(path, allow_pickle=False) as shard:
@@ -174,7 +201,8 @@ def split_by_volume(slices: Slices, validation: float, seed: int) -> tuple[Slice
 
 
 def batches(count: int, batch: int, seed: int, epoch: int) -> Iterator[np.ndarray]:
-    """Indices of an epoch's batches, shuffled by seed and epoch; the incomplete last batch is dropped if there is another."""
+    """Indices of an epoch's batches, shuffled by seed and epoch; the incomplete last batch is dropped if there is
+    another."""
     order = np.random.default_rng([seed, epoch]).permutation(count)
     for first in range(0, max(count - batch + 1, 1), batch):
         yield order[first : first + batch]

@@ -1,4 +1,5 @@
-"""From a trained field-of-view network to the bundle that users run, with a model card whose every figure was measured here."""
+"""From a trained field-of-view network to the bundle that users run, with a model card whose every figure was measured
+here."""
 
 from __future__ import annotations
 
@@ -16,7 +17,9 @@ from ..checkpoint import load_checkpoint
 from .dataset import load_maps
 from .evaluate import CALIBRATION_SEED, TEST_SEED, calibrate, describe, measure, real_cases, simulated_cases
 
-INTENDED_USE = "Research and development. Not a medical device, not for clinical use: it was trained on simulated volumes only."
+INTENDED_USE = (
+    "Research and development. Not a medical device, not for clinical use: it was trained on simulated volumes only."
+)
 
 
 def trained_network(run: str | Path) -> tuple[torch.nn.Module, Architecture, dict]:
@@ -27,7 +30,10 @@ def trained_network(run: str | Path) -> tuple[torch.nn.Module, Architecture, dic
 
     path = Path(run) / "checkpoint.safetensors"
     if not path.is_file():
-        raise ValueError(f"{run} holds no training (no {path.name}). Train one with: python -m training train fieldofview --out {run}")
+        raise ValueError(
+            f"{run} holds no training (no {path.name}). "
+            f"Train one with: python -m training train fieldofview --out {run}"
+        )
     with safe_open(path, "pt") as file:
         plan = json.loads(file.metadata()["state"])["plan"]
     architecture = Architecture(**plan["architecture"])
@@ -45,20 +51,31 @@ def deploy(
     real_dir: str | Path | None = None,
     calibration_volumes: int = 60,
     test_volumes: int = 100,
-    job: Job = Job(),  # noqa: B008
+    job: Job = Job(),
 ) -> Path:
     """Calibrate the region decision of a trained network, measure it, and write bundle and model card.
 
-    The decision is calibrated on simulated volumes of other seeds than those it is measured on; real volumes are only measured.
+    The decision is calibrated on simulated volumes of other seeds than those it is measured on; real volumes are only
+    measured.
     """
     network, architecture, state = trained_network(run)
     weights = {key: value.half() for key, value in network.state_dict().items() if value.is_floating_point()}
     classifier = Classifier(architecture, weights, DecisionModel())  # what is measured is what is shipped: fp16 weights
-    decision = calibrate(list(simulated_cases(classifier, calibration_volumes, CALIBRATION_SEED, maps_dir, job.part(0, 0.35))))
+    decision = calibrate(
+        list(simulated_cases(classifier, calibration_volumes, CALIBRATION_SEED, maps_dir, job.part(0, 0.35)))
+    )
     simulated = measure(simulated_cases(classifier, test_volumes, TEST_SEED, maps_dir, job.part(0.35, 0.9)), decision)
     real = None if real_dir is None else measure(real_cases(classifier, real_dir, job.part(0.9, 1)), decision)
 
-    attributions = sorted({a.attribution for split in ("train", "test") for _, group in load_maps(maps_dir, split) for a in group if a.attribution})
+    attributions = sorted(
+        {
+            a.attribution
+            for split in ("train", "test")
+            for _, group in load_maps(maps_dir, split)
+            for a in group
+            if a.attribution
+        }
+    )
     seconds = sum(row["seconds"] for row in state["curves"])
     manifest = {
         "name": name,
@@ -89,20 +106,23 @@ def deploy(
 
 def model_card(manifest: dict, weights: int, simulated, real) -> str:
     """README.md of the bundle."""
-    training, decision = manifest["training"], manifest["decision"]
+    training, decision, architecture = (manifest[key] for key in ("training", "decision", "architecture"))
     parts = [
         f"# {manifest['name']}",
         manifest["summary"],
         f"**{manifest['intended_use']}**",
         "## Network",
-        f"{weights:,} weights (fp16): {', '.join(f'{key} {value}' for key, value in manifest['architecture'].items())}. Architecture family of "
-        "H. Bertrand, Hyper-parameter optimization in deep learning and transfer learning: applications to medical imaging (2019), table 2.7.",
-        f"Region decision: probabilities smoothed by {decision['sigma_mm']:g} mm, regions of at least {decision['min_length_mm']:g} mm, "
+        f"{weights:,} weights (fp16): {', '.join(f'{key} {value}' for key, value in architecture.items())}. "
+        "Architecture family of H. Bertrand, Hyper-parameter optimization in deep learning and transfer learning: "
+        "applications to medical imaging (2019), table 2.7.",
+        f"Region decision: probabilities smoothed by {decision['sigma_mm']:g} mm, "
+        f"regions of at least {decision['min_length_mm']:g} mm, "
         f"correlation length {decision['correlation_length_mm']:g} mm; calibrated on simulated volumes.",
         "## Training",
-        f"{training['slices']:,} simulated axial slices, {training['epochs']} epochs, {training['hours']} hours on this plan: "
-        f"`{training['plan']}`. No real volume was used.",
-        "Anatomies: the project's own procedural body" + (" and the label maps named under Attributions." if manifest["attributions"] else "."),
+        f"{training['slices']:,} simulated axial slices, {training['epochs']} epochs, {training['hours']} hours "
+        f"on this plan: `{training['plan']}`. No real volume was used.",
+        "Anatomies: the project's own procedural body"
+        + (" and the label maps named under Attributions." if manifest["attributions"] else "."),
         "## Measured",
         "Simulated volumes of subjects, seeds and head maps that were not trained on:",
         "```\n" + describe("simulated", simulated) + "\n```",

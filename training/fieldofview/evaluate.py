@@ -1,7 +1,7 @@
 """How good a field-of-view model is: on simulated subjects it has not seen and on real volumes, apart.
 
-A slice counts as right if its class is; the figures are given before the region decision (largest probability) and after it, in the
-form of the source's tables 2.6 and 2.8 (Bertrand 2019).
+A slice counts as right if its class is; the figures are given before the region decision (largest probability) and
+after it, in the form of the source's tables 2.6 and 2.8 (Bertrand 2019).
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ TEST_SEED, CALIBRATION_SEED = 1_000_003, 2_000_003  # of subjects never trained 
 class Case:
     """A volume with its truth, and what the network said.
 
-    truth: (N,) index into CLASSES, -1 where it is not known (then the slice is not counted). boundaries_mm: known boundaries.
+    truth: (N,) index into CLASSES, -1 where it is not known (then the slice is not counted). boundaries_mm: known
+    boundaries.
     accepted: names of main regions that count as right. approximate: the truth is coarser than the decision.
     """
 
@@ -45,7 +46,7 @@ class Case:
         return decide(self.probabilities, self.positions_mm, self.tissue, **asdict(model))
 
 
-def simulated_cases(classifier: Classifier, count: int, seed: int, maps_dir=None, job: Job = Job()) -> Iterator[Case]:  # noqa: B008
+def simulated_cases(classifier: Classifier, count: int, seed: int, maps_dir=None, job: Job = Job()) -> Iterator[Case]:
     """Whole simulated volumes of the test split, rendered as a scanner would export them and read back as any image."""
     maps = load_maps(maps_dir, "test")
     index = made = 0
@@ -62,17 +63,24 @@ def simulated_cases(classifier: Classifier, count: int, seed: int, maps_dir=None
         counts = np.bincount(truth[inputs.tissue], minlength=len(CLASSES))
         name = f"{volume.scan.protocol}, {volume.anatomy.name}, {volume.contrast.family}"
         yield Case(
-            name, inputs.positions_mm, inputs.tissue, classifier.probabilities(inputs), truth, volume.boundaries_mm(), (CLASSES[counts.argmax()],)
+            name,
+            inputs.positions_mm,
+            inputs.tissue,
+            classifier.probabilities(inputs),
+            truth,
+            volume.boundaries_mm(),
+            (CLASSES[counts.argmax()],),
         )
         made += 1
 
 
-def real_cases(classifier: Classifier, folder: str | Path, job: Job = Job()) -> Iterator[Case]:  # noqa: B008
-    """Real volumes of a folder with `manifest.csv` (columns file, part) and, for volumes of several regions, `torso_regions.json`.
+def real_cases(classifier: Classifier, folder: str | Path, job: Job = Job()) -> Iterator[Case]:
+    """Real volumes of a folder with `manifest.csv` (columns file, part) and, for volumes of several regions,
+    `torso_regions.json`.
 
-    `part` names the main region first ("pelvis (prostate FOV)"). A part of several regions ("lower chest-abdomen-upper pelvis") is
-    known to be the abdomen in its middle third only. Slices within 40 mm of a known boundary are not counted. A neck scanned for its spine counts
-    as spine or head.
+    `part` names the main region first ("pelvis (prostate FOV)"). A part of several regions ("lower chest-abdomen-upper
+    pelvis") is known to be the abdomen in its middle third only. Slices within 40 mm of a known boundary are not
+    counted. A neck scanned for its spine counts as spine or head.
     """
     folder = Path(folder)
     with (folder / "manifest.csv").open(newline="") as file:
@@ -107,7 +115,8 @@ def real_cases(classifier: Classifier, folder: str | Path, job: Job = Job()) -> 
 
 @dataclass(frozen=True, eq=False)
 class Report:
-    """Figures of a set of cases. before, after: (classes, classes) slice counts, true class by row, decided class by column."""
+    """Figures of a set of cases. before, after: (classes, classes) slice counts, true class by row, decided class by
+    column."""
 
     before: np.ndarray
     after: np.ndarray
@@ -170,9 +179,13 @@ def measure(cases: Iterable[Case], model: DecisionModel) -> Report:
 
 
 def calibrate(cases: list[Case]) -> DecisionModel:
-    """The decision's parameters that do best on `cases`: smoothing and least length for the slices, then the correlation length whose 95 %
-    intervals hold 95 % of the true boundaries."""
-    grid = [DecisionModel(sigma, least) for sigma in (0.0, 3.0, 6.0, 10.0, 15.0, 20.0) for least in (0.0, 10.0, 20.0, 30.0, 40.0)]
+    """The decision's parameters that do best on `cases`: smoothing and least length for the slices, then the
+    correlation length whose 95 % intervals hold 95 % of the true boundaries."""
+    grid = [
+        DecisionModel(sigma, least)
+        for sigma in (0.0, 3.0, 6.0, 10.0, 15.0, 20.0)
+        for least in (0.0, 10.0, 20.0, 30.0, 40.0)
+    ]
     best = max(grid, key=lambda model: _accuracy(measure(cases, model).after))
     lengths = np.array([2.0, 3.0, 5.0, 7.0, 10.0, 15.0, 20.0, 30.0, 45.0])
     coverage = [measure(cases, DecisionModel(best.sigma_mm, best.min_length_mm, length)).covered for length in lengths]
@@ -182,7 +195,8 @@ def calibrate(cases: list[Case]) -> DecisionModel:
 
 
 def confusion_table(matrix: np.ndarray) -> str:
-    """A confusion matrix as in tables 2.6 and 2.8: rows are the truth, in % of the row's slices, with the number of slices."""
+    """A confusion matrix as in tables 2.6 and 2.8: rows are the truth, in % of the row's slices, with the number of
+    slices."""
     order = [CLASSES.index(name) for name in (*reversed(BODY), SPINE)]
     lines = ["          " + "".join(f"{CLASSES[c]:>9}" for c in order) + "   slices"]
     for row in order:
@@ -204,9 +218,13 @@ def describe(title: str, report: Report) -> str:
     ]
     if len(report.boundary_errors_mm):
         lines.append(
-            f"  boundaries: {figures['boundaries']} found, {report.boundaries_missed} missed; error {figures['boundary_error_median_mm']} mm (median), "
-            f"{figures['boundary_error_90_percentile_mm']} mm (90 %); 95 % interval holds {100 * report.covered:.0f} %"
+            f"  boundaries: {figures['boundaries']} found, {report.boundaries_missed} missed; error "
+            f"{figures['boundary_error_median_mm']} mm (median), {figures['boundary_error_90_percentile_mm']} mm (90 %); "
+            f"95 % interval holds {100 * report.covered:.0f} %"
         )
     for name, matrix in (("before", report.before), ("after", report.after)):
-        lines += [f"  confusion {name} the decision (rows: truth, % of the row)", *("    " + row for row in confusion_table(matrix).split("\n"))]
+        lines += [
+            f"  confusion {name} the decision (rows: truth, % of the row)",
+            *("    " + row for row in confusion_table(matrix).split("\n")),
+        ]
     return "\n".join(lines)

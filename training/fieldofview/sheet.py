@@ -12,8 +12,11 @@ from ..simulation.protocols import PROTOCOLS
 from .dataset import draw_subject, load_maps, volume_slices
 
 
-def contact_sheet(out: str | Path, *, seed: int = 0, size: int = 128, columns: int = 8, maps_dir=None, job: Job = Job()) -> Path:  # noqa: B008
-    """Write a PNG with a row of slices of `columns` volumes for each protocol, titled with the class and the sequence."""
+def contact_sheet(
+    out: str | Path, *, seed: int = 0, size: int = 128, columns: int = 8, maps_dir=None, job: Job = Job()
+) -> Path:
+    """Write a PNG with a row of slices of `columns` volumes for each protocol, titled with the class and the
+    sequence."""
     from matplotlib.figure import Figure
 
     maps = load_maps(maps_dir, "train")
@@ -35,8 +38,14 @@ def contact_sheet(out: str | Path, *, seed: int = 0, size: int = 128, columns: i
                 continue
             middle = len(slices) // 2
             axis.imshow(slices.images[middle], cmap="gray", vmin=0, vmax=255)
-            axis.set_title(f"{CLASSES[slices.labels[middle]]}, {volume.contrast.family}\n{volume.anatomy.name[:18]}", fontsize=5, pad=1)
-        axes[n, 0].text(-0.05, 0.5, protocol, transform=axes[n, 0].transAxes, rotation=90, ha="right", va="center", fontsize=6)
+            axis.set_title(
+                f"{CLASSES[slices.labels[middle]]}, {volume.contrast.family}\n{volume.anatomy.name[:18]}",
+                fontsize=5,
+                pad=1,
+            )
+        axes[n, 0].text(
+            -0.05, 0.5, protocol, transform=axes[n, 0].transAxes, rotation=90, ha="right", va="center", fontsize=6
+        )
     out = Path(out)
     partial = out.with_name(f".{out.name}.partial.png")
     figure.savefig(partial, dpi=130)

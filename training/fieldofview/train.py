@@ -1,7 +1,8 @@
-"""Training of the field-of-view network: class-weighted cross entropy, AdamW or the source's SGD with Nesterov momentum.
+"""Training of the field-of-view network: class-weighted cross entropy, AdamW or the source's SGD with Nesterov
+momentum.
 
-Every step draws its randomness from (seed, step) alone, and the learning rate from the step, so a training that was killed and
-resumed ends with the same weights, bit for bit on a CPU, as one that was not.
+Every step draws its randomness from (seed, step) alone, and the learning rate from the step, so a training that was
+killed and resumed ends with the same weights, bit for bit on a CPU, as one that was not.
 """
 
 from __future__ import annotations
@@ -32,8 +33,9 @@ COLUMNS = ("epoch", "learning_rate", "train_loss", "validation_loss", "validatio
 class TrainingPlan:
     """Everything that determines the trained weights besides the data.
 
-    optimizer: "adamw", or "sgd" for the source's Nesterov momentum of 0.9. learning_rate: the highest, after a warm-up of 2 % of the
-    steps; it falls to 0 along a cosine. precision: "bfloat16" computes the convolutions in bf16 (half the time on a CPU that has it).
+    optimizer: "adamw", or "sgd" for the source's Nesterov momentum of 0.9. learning_rate: the highest, after a warm-up
+    of 2 % of the steps; it falls to 0 along a cosine. precision: "bfloat16" computes the convolutions in bf16 (half
+    the time on a CPU that has it).
     """
 
     architecture: Architecture = field(default_factory=Architecture)
@@ -70,7 +72,9 @@ def learning_rate(plan: TrainingPlan, step: int, steps: int) -> float:
     return plan.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
 
 
-def train(data: str | Path | Slices, out: str | Path, plan: TrainingPlan, job: Job = Job(), stop_after: int | None = None) -> Path:  # noqa: B008
+def train(
+    data: str | Path | Slices, out: str | Path, plan: TrainingPlan, job: Job = Job(), stop_after: int | None = None
+) -> Path:
     """Train a network on a data set and write `checkpoint.safetensors`, `curves.csv` and `curves.png` to `out`.
 
     Goes on from the checkpoint in `out` if there is one of the same plan. Checkpoints are written after each epoch.
@@ -93,11 +97,17 @@ def train(data: str | Path | Slices, out: str | Path, plan: TrainingPlan, job: J
     steps = plan.epochs * steps_per_epoch
     weights = class_weights(training.labels).to(device)
 
-    checkpoint, state = out / "checkpoint.safetensors", {"plan": _as_json(plan), "slices": len(training), "epoch": 0, "curves": []}
+    checkpoint, state = (
+        out / "checkpoint.safetensors",
+        {"plan": _as_json(plan), "slices": len(training), "epoch": 0, "curves": []},
+    )
     if checkpoint.exists():
         state = load_checkpoint(checkpoint, network, optimizer)
         if state["plan"] != _as_json(plan):
-            raise ValueError(f"{out} holds a training with the plan {state['plan']}, not {_as_json(plan)}. Use another folder or delete it.")
+            raise ValueError(
+                f"{out} holds a training with the plan {state['plan']}, not {_as_json(plan)}. "
+                "Use another folder or delete it."
+            )
 
     for epoch in range(state["epoch"], min(plan.epochs, stop_after or plan.epochs)):
         started, losses = time.monotonic(), []
@@ -127,7 +137,9 @@ def _as_json(plan: TrainingPlan) -> dict:
 
 def _optimizer(plan: TrainingPlan, network: torch.nn.Module) -> torch.optim.Optimizer:
     if plan.optimizer == "sgd":
-        return torch.optim.SGD(network.parameters(), plan.learning_rate, momentum=0.9, nesterov=True, weight_decay=plan.weight_decay)
+        return torch.optim.SGD(
+            network.parameters(), plan.learning_rate, momentum=0.9, nesterov=True, weight_decay=plan.weight_decay
+        )
     return torch.optim.AdamW(network.parameters(), plan.learning_rate, weight_decay=plan.weight_decay)
 
 
@@ -151,7 +163,9 @@ def _step(plan, network, optimizer, training: Slices, chosen: np.ndarray, step: 
 
 
 @torch.inference_mode()
-def validate(network: torch.nn.Module, architecture: Architecture, slices: Slices, weights: torch.Tensor) -> tuple[float, float]:
+def validate(
+    network: torch.nn.Module, architecture: Architecture, slices: Slices, weights: torch.Tensor
+) -> tuple[float, float]:
     """Weighted cross entropy, and the mean over the classes of the error, on slices as they are."""
     network.eval()
     scores = []

@@ -1,8 +1,8 @@
-"""Intensity of each tissue in an MR sequence drawn at random: T1, T2, PD, GRE, inversion recovery, bSSFP, Dixon and fully random.
+"""Intensity of each tissue in an MR sequence drawn at random: spin and gradient echo, inversion recovery, bSSFP, ...
 
-The signal equations are the textbook ones (Bernstein, King and Zhou, Handbook of MRI Pulse Sequences, 2004). Their parameters, and the
-tissues' relaxation times, are drawn from wide ranges: a network trained on the result sees real sequences as one more variation
-(domain randomisation, Billot et al. 2023, SynthSeg).
+The signal equations are the textbook ones (Bernstein, King and Zhou, Handbook of MRI Pulse Sequences, 2004). Their
+parameters, and the tissues' relaxation times, are drawn from wide ranges: a network trained on the result sees real
+sequences as one more variation (domain randomisation, Billot et al. 2023, SynthSeg).
 """
 
 from __future__ import annotations
@@ -13,13 +13,16 @@ import numpy as np
 
 from .tissues import LABEL, TISSUES
 
-T1, T2, T2S, PD, FAT, TEXTURE = (np.array([getattr(t, name) for t in TISSUES]) for name in ("t1", "t2", "t2s", "pd", "fat", "texture"))
+T1, T2, T2S, PD, FAT, TEXTURE = (
+    np.array([getattr(t, name) for t in TISSUES]) for name in ("t1", "t2", "t2s", "pd", "fat", "texture")
+)
 
 # How much of a gadolinium contrast agent a tissue takes up, relative to blood.
 UPTAKE = np.zeros(len(TISSUES))
 for _name, _uptake in dict(
-    blood=1.0, kidney_cortex=0.9, kidney_medulla=0.6, spleen=0.7, liver=0.5, heart=0.5, gland=0.6, uterus=0.6, pancreas=0.6,
-    bowel_wall=0.5, prostate=0.4, organ=0.4, breast=0.3, skin=0.3, muscle=0.12, vertebra=0.15, marrow=0.05,
+    blood=1.0, kidney_cortex=0.9, kidney_medulla=0.6, spleen=0.7, liver=0.5, heart=0.5, gland=0.6, uterus=0.6,
+    pancreas=0.6, bowel_wall=0.5, prostate=0.4, organ=0.4, breast=0.3, skin=0.3, muscle=0.12, vertebra=0.15, 
+    marrow=0.05,
 ).items():  # fmt: skip
     UPTAKE[LABEL[_name]] = _uptake
 FLUIDS = [LABEL[name] for name in ("csf", "bladder", "bile", "eye")]
@@ -28,7 +31,8 @@ SIGNAL_FREE = [LABEL[name] for name in ("air", "airway", "bowel_gas")]
 
 @dataclass(frozen=True)
 class Contrast:
-    """Mean intensity (tissues,) in about [0, 1], its relative texture (tissues,), and the name of the sequence's family."""
+    """Mean intensity (tissues,) in about [0, 1], its relative texture (tissues,), and the name of the sequence's
+    family."""
 
     family: str
     mean: np.ndarray
@@ -86,11 +90,15 @@ def draw_contrast(rng: np.random.Generator, family: str | None = None) -> Contra
     elif family == "pd":
         signal = spin_echo(t1, t2, pd, rng.uniform(1800, 5000), rng.uniform(10, 40))
     elif family == "t1_gre":
-        signal = spoiled_gradient_echo(t1, t2s, pd, rng.uniform(3, 200), rng.uniform(1, 6), rng.uniform(8, 70) * degrees)
+        signal = spoiled_gradient_echo(
+            t1, t2s, pd, rng.uniform(3, 200), rng.uniform(1, 6), rng.uniform(8, 70) * degrees
+        )
     elif family == "mprage":
         signal = inversion_recovery(t1, t2s * 3, pd, rng.uniform(1800, 2500), rng.uniform(2, 5), rng.uniform(800, 1100))
     elif family == "t2s_gre":
-        signal = spoiled_gradient_echo(t1, t2s, pd, rng.uniform(200, 900), rng.uniform(8, 35), rng.uniform(10, 35) * degrees)
+        signal = spoiled_gradient_echo(
+            t1, t2s, pd, rng.uniform(200, 900), rng.uniform(8, 35), rng.uniform(10, 35) * degrees
+        )
     elif family == "flair":
         signal = inversion_recovery(t1, t2, pd, rng.uniform(8000, 10000), rng.uniform(80, 140), rng.uniform(2200, 2600))
     elif family == "stir":
@@ -117,7 +125,8 @@ def draw_contrast(rng: np.random.Generator, family: str | None = None) -> Contra
 
 
 def _fat_suppression(rng: np.random.Generator) -> float:
-    """Part of the fat's signal that is taken away: none, a fat-suppressed or Dixon water image, or an opposed-phase one."""
+    """Part of the fat's signal that is taken away: none, a fat-suppressed or Dixon water image, or an opposed-phase
+    one."""
     kind = rng.random()
     if kind < 0.62:
         return 0.0

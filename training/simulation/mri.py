@@ -1,13 +1,14 @@
-"""Simulated MR volumes of any anatomy, by domain randomisation (Billot et al. 2023, SynthSeg), axial plane by axial plane.
+"""Simulated MR volumes of any anatomy, by domain randomisation (Billot et al. 2023, SynthSeg), plane by plane.
 
-A volume is drawn as a whole (subject deformation, scan, contrast, coils, artefacts), so its slices belong together; any of its axial
-planes can then be rendered. Everything acts in physical space: deformation and partial volume on the points that a voxel averages,
-coil sensitivity and saturation along the scanner's axes, noise and ghosts on the voxel grid of the acquisition.
+A volume is drawn as a whole (subject deformation, scan, contrast, coils, artefacts), so its slices belong together;
+any of its axial planes can then be rendered. Everything acts in physical space: deformation and partial volume on the
+points that a voxel averages, coil sensitivity and saturation along the scanner's axes, noise and ghosts on the voxel
+grid of the acquisition.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from SlicerHPOLib.fieldofview.regions import CLASSES, SPINE
@@ -29,8 +30,9 @@ _noise_cube: np.ndarray | None = None
 class Warp:
     """Scanner to body coordinates: x -> matrix (x - centre) + centre + smooth displacement.
 
-    The displacement is a sum of sine waves with `amplitude_mm` (waves, 3), `frequency` (waves, 3) in rad/mm and `phase` (waves,); the sum of
-    |amplitude| |frequency| stays below 1/2, which bounds its Jacobian, so the map cannot fold.
+    The displacement is a sum of sine waves with `amplitude_mm` (waves, 3), `frequency` (waves, 3) in rad/mm and
+    `phase` (waves,); the sum of |amplitude| |frequency| stays below 1/2, which bounds its Jacobian, so the map cannot
+    fold.
     """
 
     matrix: np.ndarray
@@ -77,7 +79,7 @@ class Artefacts:
     blur: float  # of the image in voxels
     gamma: float
     masked: bool  # background set to 0 by the scanner
-    box: np.ndarray | None  # (3, 3) rotation of the acquired box: true axial planes of an oblique volume are black outside it
+    box: np.ndarray | None  # (3, 3) rotation of an oblique volume, whose true axial planes are black outside it
     texture_seed: int
 
 
@@ -85,7 +87,9 @@ def draw_artefacts(rng: np.random.Generator, scan: Scan) -> Artefacts:
     """Draw artefacts as often as they are met: noise and bias always, ghosts, folding and saturation now and then."""
     from scipy.spatial.transform import Rotation
 
-    waves = np.column_stack([rng.normal(0, rng.uniform(0, 0.35), 4), rng.uniform(-4, 4, (4, 3)), rng.uniform(0, 6.3, 4)])
+    waves = np.column_stack(
+        [rng.normal(0, rng.uniform(0, 0.35), 4), rng.uniform(-4, 4, (4, 3)), rng.uniform(0, 6.3, 4)]
+    )
     coil = None
     if rng.random() < (0.5 if scan.spine else 0.3):
         spot = rng.uniform(-0.5, 0.5, 3)
@@ -94,6 +98,7 @@ def draw_artefacts(rng: np.random.Generator, scan: Scan) -> Artefacts:
     saturation = None
     if rng.random() < (0.35 if scan.spine else 0.03):
         saturation = (scan.extent_mm[1] * rng.uniform(0.1, 0.5), rng.uniform(20, 150), rng.uniform(0.5, 0.95))
+    tilt = rng.choice([0, 12, 35], p=[0.8, 0.15, 0.05])
     return Artefacts(
         noise=float(np.exp(rng.uniform(np.log(0.004), np.log(0.09)))),
         noise_blur=float(rng.choice([0, rng.uniform(0.3, 1)])),
@@ -106,7 +111,7 @@ def draw_artefacts(rng: np.random.Generator, scan: Scan) -> Artefacts:
         blur=float(rng.choice([0, rng.uniform(0.2, 1.2)])),
         gamma=float(np.exp(rng.normal(0, 0.2))),
         masked=bool(rng.random() < 0.15),
-        box=Rotation.from_euler("xyz", rng.normal(0, 12, 3), degrees=True).as_matrix() if rng.random() < 0.2 else None,
+        box=Rotation.from_euler("xyz", rng.normal(0, tilt, 3), degrees=True).as_matrix() if tilt else None,
         texture_seed=int(rng.integers(2**31)),
     )
 
@@ -126,7 +131,8 @@ class Volume:
         return self.scan.positions_mm
 
     def classes_at(self, positions_mm: np.ndarray) -> np.ndarray:
-        """(N,) index into CLASSES of the axial planes at `positions_mm`, by the landmark rule at the middle of the scan."""
+        """(N,) index into CLASSES of the axial planes at `positions_mm`, by the landmark rule at the middle of the
+        scan."""
         if self.scan.spine:
             return np.full(len(positions_mm), CLASSES.index(SPINE))
         return np.array([CLASSES.index(self.anatomy.landmarks.region_at(s)) for s in self._body_heights(positions_mm)])
@@ -135,7 +141,11 @@ class Volume:
         """Boundaries that the scan shows, in mm along the scanner's S."""
         fine = np.linspace(self.positions_mm[0], self.positions_mm[-1], 400)
         heights = self._body_heights(fine)
-        inside = {n: float(np.interp(s, heights, fine)) for n, s in self.anatomy.landmarks.boundaries_mm.items() if heights[0] < s < heights[-1]}
+        inside = {
+            n: float(np.interp(s, heights, fine))
+            for n, s in self.anatomy.landmarks.boundaries_mm.items()
+            if heights[0] < s < heights[-1]
+        }
         return {} if self.scan.spine else inside
 
     def _body_heights(self, positions_mm: np.ndarray) -> np.ndarray:
@@ -144,7 +154,9 @@ class Volume:
         return self.warp(points)[:, 2]
 
 
-def draw_volume(rng: np.random.Generator, anatomies: list[tuple[float, list[Anatomy]]], protocol: str | None = None) -> Volume:
+def draw_volume(
+    rng: np.random.Generator, anatomies: list[tuple[float, list[Anatomy]]], protocol: str | None = None
+) -> Volume:
     """Draw a protocol, an anatomy that has what it is aimed at, and everything else.
 
     Args:
@@ -157,7 +169,9 @@ def draw_volume(rng: np.random.Generator, anatomies: list[tuple[float, list[Anat
             name = str(rng.choice(list(PROTOCOLS), p=shares / shares.sum()))
         else:
             name = protocol
-        able = [(share, fit) for share, group in anatomies if (fit := [a for a in group if supports(a, PROTOCOLS[name])])]
+        able = [
+            (share, fit) for share, group in anatomies if (fit := [a for a in group if supports(a, PROTOCOLS[name])])
+        ]
         if able:
             break
         if protocol is not None:
@@ -165,7 +179,7 @@ def draw_volume(rng: np.random.Generator, anatomies: list[tuple[float, list[Anat
     weights = np.array([share for share, _ in able])
     group = able[rng.choice(len(able), p=weights / weights.sum())][1]
     anatomy = group[rng.integers(len(group))]
-    scan = PROTOCOLS[name].draw(rng, anatomy)
+    scan = replace(PROTOCOLS[name].draw(rng, anatomy), protocol=name)
     return Volume(anatomy, scan, draw_warp(rng, scan.centre_mm), draw_contrast(rng), draw_artefacts(rng, scan))
 
 
@@ -179,8 +193,8 @@ def render_planes(
         longest: at most this many pixels a side: finer scans are rendered coarser, as the network will see them.
 
     Returns:
-        planes: (N, rows, columns) float32, rows anterior to posterior, columns right to left; spacing (row, column) in mm; and the
-        part (N,) of each plane that is tissue.
+        planes: (N, rows, columns) float32, rows anterior to posterior, columns right to left; spacing (row, column) in
+        mm; and the part (N,) of each plane that is tissue.
     """
     scan, artefacts = volume.scan, volume.artefacts
     spacing = np.array([scan.spacing_mm[1], scan.spacing_mm[0]])
@@ -240,7 +254,8 @@ def _average_tissue(volume, along_r, along_a, positions, spacing, rng) -> tuple[
 
 
 def _warped_grid(warp: Warp, along_r, along_a, positions, knots: int = 12) -> np.ndarray:
-    """Body coordinates (N, rows, columns, 3) float32 of a grid: the warp is exact on a coarse grid of knots and bilinear between."""
+    """Body coordinates (N, rows, columns, 3) float32 of a grid: the warp is exact on a coarse grid of knots and
+    bilinear between."""
     at_r, at_a = (np.linspace(0, len(axis) - 1, knots) for axis in (along_r, along_a))
     r, a = np.interp(at_r, np.arange(len(along_r)), along_r), np.interp(at_a, np.arange(len(along_a)), along_a)
     grid = np.stack(np.broadcast_arrays(r[None, None, :], a[None, :, None], positions[:, None, None]), -1)
@@ -268,13 +283,15 @@ def _noise_volume(size: int = 64) -> np.ndarray:
 
 
 def _sensitivity(scan: Scan, artefacts: Artefacts, along_r, along_a, positions) -> np.ndarray:
-    """Receive sensitivity (N, rows, columns): smooth bias, a surface coil, fall-off at the ends and a saturation band."""
+    """Receive sensitivity (N, rows, columns): smooth bias, a surface coil, fall-off at the ends and a saturation
+    band."""
     axes = (positions[:, None, None], along_a[None, :, None], along_r[None, None, :])
     s, a, r = (axis - scan.centre_mm[d] for axis, d in zip(axes, (2, 1, 0), strict=True))
     log = np.zeros((len(positions), len(along_a), len(along_r)), np.float32)
     reach = np.maximum(scan.extent_mm, 150)
     for amplitude, fr, fa, fs, phase in artefacts.bias:
-        log += (amplitude * np.sin(fr * r / reach[0] + fa * a / reach[1] + fs * s / reach[2] + phase)).astype(np.float32)
+        wave = np.sin(fr * r / reach[0] + fa * a / reach[1] + fs * s / reach[2] + phase)
+        log += (amplitude * wave).astype(np.float32)
     gain = np.exp(log)
     if artefacts.coil is not None:
         spot, radius = artefacts.coil
@@ -315,7 +332,8 @@ def _acquire(intensity: np.ndarray, artefacts: Artefacts, rng: np.random.Generat
 
 
 def render_image(volume: Volume, rng: np.random.Generator) -> Image:
-    """The whole volume as an Image, voxels (k, j, i) along S, A and R in unsigned 16 bit, as a scanner would export it."""
+    """The whole volume as an Image, voxels (k, j, i) along S, A and R in unsigned 16 bit, as a scanner would export
+    it."""
     planes, spacing, _ = render_planes(volume, volume.positions_mm, rng)
     voxels = np.round(np.clip(planes, 0, 4) * 1000).astype(np.uint16)[:, ::-1, ::-1]
     rows, columns = voxels.shape[1:]

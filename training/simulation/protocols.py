@@ -1,7 +1,8 @@
 """Fields of view of MR examinations, drawn at random: what is aimed at, how large, how thick, in which plane.
 
-They follow what scanners are asked for: whole body to a single joint, axial, coronal and sagittal stacks from isotropic 3D to 2D with
-slices of 10 mm. A scan made for the spine is its own class; every other slice belongs to the body region at its height.
+They follow what scanners are asked for: whole body to a single joint, axial, coronal and sagittal stacks from
+isotropic 3D to 2D with slices of 10 mm. A scan made for the spine is its own class; every other slice belongs to the
+body region at its height.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 from .anatomy import Anatomy
 
 SAGITTAL, CORONAL, AXIAL = 0, 1, 2
+SHORTEST_SPINE_MM = 200.0  # of the canal: a head with a few vertebrae is not scanned for its spine
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,7 +23,8 @@ class Scan:
     """A box of voxels in the scanner, along R, A and S.
 
     centre_mm, extent_mm, spacing_mm: (3,) in mm. plane: 0 sagittal, 1 coronal, 2 axial: the axis across the slices.
-    thickness_mm: slice thickness, at most the spacing across the slices. spine: made for the spine. brain_only: skull-stripped.
+    thickness_mm: slice thickness, at most the spacing across the slices. spine: made for the spine. brain_only:
+    skull-stripped.
     """
 
     protocol: str
@@ -89,7 +92,9 @@ def _coronal_slab(rng, anatomy) -> Scan:
     centre = _middle(anatomy) + (rng.normal(0, 20), rng.normal(0, 30), 0)
     centre[2] = _trunk_height(rng, anatomy)
     side = rng.uniform(180, 500)
-    return _scan(rng, "coronal slab", centre, (side, rng.uniform(40, 220), side * rng.uniform(0.8, 1.2)), CORONAL, slices=(3, 8))
+    return _scan(
+        rng, "coronal slab", centre, (side, rng.uniform(40, 220), side * rng.uniform(0.8, 1.2)), CORONAL, slices=(3, 8)
+    )
 
 
 def _sagittal_slab(rng, anatomy) -> Scan:
@@ -98,7 +103,14 @@ def _sagittal_slab(rng, anatomy) -> Scan:
     centre[2] = _trunk_height(rng, anatomy)
     centre[1] += rng.uniform(0, 30)  # aimed at organs, in front of the spine
     side = rng.uniform(150, 350)
-    return _scan(rng, "sagittal slab", centre, (rng.uniform(60, 200), side, side * rng.uniform(0.8, 1.2)), SAGITTAL, slices=(2, 6))
+    return _scan(
+        rng,
+        "sagittal slab",
+        centre,
+        (rng.uniform(60, 200), side, side * rng.uniform(0.8, 1.2)),
+        SAGITTAL,
+        slices=(2, 6),
+    )
 
 
 def _site(rng, anatomy, prefix) -> np.ndarray:
@@ -139,39 +151,44 @@ def _breast(rng, anatomy) -> Scan:
     if rng.random() < 0.75:
         centre, width, plane = np.mean(sites, 0), rng.uniform(280, 400), AXIAL
     else:
-        centre, width, plane = sites[rng.integers(len(sites))], rng.uniform(100, 200), int(rng.choice([SAGITTAL, AXIAL]))
+        centre, width, plane = (
+            sites[rng.integers(len(sites))],
+            rng.uniform(100, 200),
+            int(rng.choice([SAGITTAL, AXIAL])),
+        )
     centre = centre + rng.normal(0, 10, 3)
     centre[1] -= rng.uniform(-0.2, 0.3) * depth
     return _scan(rng, "breast", centre, (width, depth, rng.uniform(80, 220)), plane, slices=(1, 4), isotropic=0.5)
 
 
-def _canal_at(rng, anatomy, low=0.0, high=1.0) -> np.ndarray:
+def _canal_at(rng, anatomy) -> np.ndarray:
     canal = anatomy.landmarks.canal_mm
-    return np.array(canal[int(rng.uniform(low, high) * (len(canal) - 1))], float)
+    return np.array(canal[rng.integers(len(canal))], float)
 
 
 def _spine_axial(rng, anatomy) -> Scan:
     """An axial stack about the spinal canal: a few discs, the cervical cord, or the whole cord."""
     centre = _canal_at(rng, anatomy)
-    across = np.exp(rng.uniform(np.log(55), np.log(230)))
+    narrowest = float(np.ptp(anatomy.box_mm, axis=0)[:2].min())  # of a map of the spine alone
+    across = np.exp(rng.uniform(np.log(55), np.log(min(230.0, 1.1 * narrowest))))
     centre += rng.normal(0, 5, 3) + (0, rng.uniform(-0.1, 0.3) * across / 2, 0)
     extent = (across, across * rng.uniform(0.7, 1.2), rng.uniform(15, 350))
     return _scan(rng, "spine axial", centre, extent, AXIAL, slices=(1, 7), isotropic=0.2, spine=True)
 
 
 def _spine_sagittal(rng, anatomy) -> Scan:
-    """A sagittal stack along the spine, the commonest spine scan."""
-    centre = _canal_at(rng, anatomy)
-    depth, length = rng.uniform(70, 340), rng.uniform(80, 550)
-    canal = anatomy.landmarks.canal_mm
-    centre = np.array(canal[np.abs(canal[:, 2] - centre[2]).argmin()], float)
-    centre += (rng.normal(0, 4), rng.uniform(-0.1, 0.5) * depth / 2, 0)
+    """A sagittal, seldom coronal, stack along the spine: the commonest spine scan. It ends not far from the canal's
+    ends."""
     plane = SAGITTAL if rng.random() < 0.9 else CORONAL
-    across = rng.uniform(20, 90)
+    across, depth, length = rng.uniform(20, 90), rng.uniform(70, 340), rng.uniform(80, 550)
     if plane == CORONAL:
-        depth, across = rng.uniform(30, 90), rng.uniform(120, 300)
-    extent = (across, depth, length)
-    return _scan(rng, "spine sagittal", centre, extent, plane, slices=(0.8, 5), isotropic=0.2, spine=True)
+        across, depth = rng.uniform(120, 300), rng.uniform(30, 90)
+    centre = _canal_at(rng, anatomy) + (rng.normal(0, 4), rng.uniform(-0.1, 0.5) * depth / 2, 0)
+    bottom, top = anatomy.landmarks.canal_mm[[0, -1], 2] + (-60, 80)
+    centre[2] = np.clip(centre[2], *sorted((bottom + length / 2, top - length / 2)))
+    return _scan(
+        rng, "spine sagittal", centre, (across, depth, length), plane, slices=(0.8, 5), isotropic=0.2, spine=True
+    )
 
 
 @dataclass(frozen=True)
@@ -188,6 +205,7 @@ PROTOCOLS = {
     "coronal slab": Protocol(2.5, "liver", _coronal_slab),
     "sagittal slab": Protocol(1.2, "liver", _sagittal_slab),
     "head": Protocol(3.5, "brain", _head),
+    "brain crop": Protocol(0.5, "brain", _organ("brain", (50, 140), 25)),
     "neck": Protocol(0.3, "neck", _organ("neck", (150, 260))),
     "shoulder": Protocol(0.3, "shoulder", _organ("shoulder", (140, 220))),
     "heart": Protocol(0.8, "heart", _organ("heart", (160, 360))),
@@ -209,5 +227,6 @@ PROTOCOLS = {
 def supports(anatomy: Anatomy, protocol: Protocol) -> bool:
     """True if `anatomy` has what the protocol is aimed at."""
     if protocol.needs == "canal":
-        return len(anatomy.landmarks.canal_mm) > 1
+        canal = anatomy.landmarks.canal_mm
+        return len(canal) > 1 and canal[-1, 2] - canal[0, 2] >= SHORTEST_SPINE_MM
     return any(name.startswith(protocol.needs) for name in anatomy.landmarks.sites_mm)

@@ -1,11 +1,11 @@
 """The tissues every simulated anatomy is made of, with their relaxation times.
 
-An anatomy (procedural or a label map) says which tissue is at a point; `mri.py` turns tissues into intensities. A tissue's
-index is its label: 0 is air.
+An anatomy (procedural or a label map) says which tissue is at a point; `mri.py` turns tissues into intensities. A
+tissue's index is its label: 0 is air.
 
-Relaxation times are in ms, typical of 1.5 T; the proton density is relative to water. They are starting points for wide domain
-randomisation, not measurements. Sources: Stanisz et al. 2005 (MRM 54:507), de Bazelaire et al. 2004 (Radiology 230:652),
-Bojorquez et al. 2017 (MRI 35:69); values without a source there are set by analogy.
+Relaxation times are in ms, typical of 1.5 T; the proton density is relative to water. They are starting points for
+wide domain randomisation, not measurements. Sources: Stanisz et al. 2005 (MRM 54:507), de Bazelaire et al. 2004
+(Radiology 230:652), Bojorquez et al. 2017 (MRI 35:69); values without a source there are set by analogy.
 """
 
 from __future__ import annotations

@@ -29,8 +29,10 @@ BATCH = 32
 class FieldOfView:
     """The answer for one volume.
 
-    positions_mm: (N,) S of each axial slice, inferior to superior. tissue: (N,) bool, False where a slice shows only air.
-    probabilities: (N, 6) the network's output, classes in the order of `regions.CLASSES`. decision: regions and boundaries.
+    positions_mm: (N,) S of each axial slice, inferior to superior. tissue: (N,) bool, False where a slice shows only
+    air.
+    probabilities: (N, 6) the network's output, classes in the order of `regions.CLASSES`. decision: regions and
+    boundaries.
     """
 
     positions_mm: np.ndarray
@@ -42,8 +44,8 @@ class FieldOfView:
 def network_batch(images: torch.Tensor, side_mm: torch.Tensor | float, channels: int) -> torch.Tensor:
     """The network's input (batch, channels, size, size) from slices (batch, 1, size, size) in [0, 1].
 
-    With two channels the second is the physical side of the slice, (batch,) or one for all, in units of 500 mm: without it, a knee
-    that fills its slice and a trunk that fills its own are the same size.
+    With two channels the second is the physical side of the slice, (batch,) or one for all, in units of 500 mm:
+    without it, a knee that fills its slice and a trunk that fills its own are the same size.
     """
     if channels == 1:
         return images
@@ -78,17 +80,21 @@ class Classifier:
         bundle = bundle_dir if isinstance(bundle_dir, Bundle) else read_bundle(bundle_dir)
         manifest = bundle.manifest
         if manifest.get("task") != TASK:
-            raise BundleError(f"The bundle's task is {manifest.get('task')!r}; the field of view needs a bundle for {TASK!r}.")
+            raise BundleError(
+                f"The bundle's task is {manifest.get('task')!r}; the field of view needs a bundle for {TASK!r}."
+            )
         if tuple(manifest["input"].get("classes", ())) != CLASSES:
             raise BundleError(f"The bundle's classes are {manifest['input'].get('classes')}; expected {list(CLASSES)}.")
         try:
-            return cls(Architecture(**manifest["architecture"]), bundle.weights(), DecisionModel(**manifest["decision"]))
+            return cls(
+                Architecture(**manifest["architecture"]), bundle.weights(), DecisionModel(**manifest["decision"])
+            )
         except (TypeError, ValueError) as error:
             if isinstance(error, BundleError):
                 raise
             raise BundleError(f"The bundle's model.json describes no field-of-view model: {error}") from None
 
-    def probabilities(self, inputs: SliceInputs, job: Job = Job()) -> np.ndarray:  # noqa: B008
+    def probabilities(self, inputs: SliceInputs, job: Job = Job()) -> np.ndarray:
         """(N, 6) class probabilities of the slices."""
         import torch
 
@@ -106,13 +112,14 @@ class Classifier:
         image: Image,
         *,
         fixed: Mapping[str, float] = MappingProxyType({}),
-        job: Job = Job(),  # noqa: B008
+        job: Job = Job(),
     ) -> FieldOfView:
         """Which regions `image` shows and where each begins.
 
         Args:
             image: an MR volume in any orientation.
-            fixed: boundaries the user knows, such as {"chest/abdomen": -120.0} in mm along S; the others are decided around them.
+            fixed: boundaries the user knows, such as {"chest/abdomen": -120.0} in mm along S; the others are decided
+            around them.
         """
         inputs = slice_inputs(image, self.architecture.input_size, job.part(0.0, 0.5))
         probabilities = self.probabilities(inputs, job.part(0.5, 1.0))

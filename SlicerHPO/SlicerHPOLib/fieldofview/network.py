@@ -1,4 +1,4 @@
-"""The convolutional networks of Bertrand 2019, section 2.6: one parametric family (table 2.7) and its baseline (figure 2.13)."""
+"""The networks of Bertrand 2019, section 2.6: one parametric family (table 2.7) and its baseline (figure 2.13)."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Architecture:
-    """One member of the family: `blocks` times (`layers` convolutions and ReLU, then 2 x 2 maximum pooling), then fully connected
-    layers and a softmax over the classes.
+    """One member of the family: `blocks` times (`layers` convolutions and ReLU, then 2 x 2 maximum pooling), then
+    fully connected layers and a softmax over the classes.
 
-    blocks (b), layers (c), filters (2^r) and kernel (s) are the source's; a `separable` convolution is 1 x s then s x 1. `hidden` are the
-    widths of the fully connected layers, 4096 and 1024 in the source.
+    blocks (b), layers (c), filters (2^r) and kernel (s) are the source's; a `separable` convolution is 1 x s, then
+    s x 1. `hidden` are the widths of the fully connected layers, 4096 and 1024 in the source.
 
-    The defaults are the source's baseline, with 6,713,226 weights. Its printed counts (baseline; best: layers=2, filters=32, 5,468,778;
-    second: blocks=4, layers=3, separable, 13,927,114) come out exactly for an input of 96 x 96 and one normalisation of the input
-    channel counted as four numbers (scale, shift, mean, variance), though the text says 128 x 128: that is what is built here, and 96
-    is the default input. `channels` is 1 in the source; with 2, the second is the physical side of the slice (see `classifier.py`).
+    The defaults are the source's baseline, with 6,713,226 weights. Its printed counts (baseline; best: layers=2,
+    filters=32, 5,468,778; second: blocks=4, layers=3, separable, 13,927,114) come out exactly for an input of 96 x 96 and one
+    normalisation of the input channel counted as four numbers (scale, shift, mean, variance), though the text says 128 x 128: that
+    is what is built here, and 96 is the default input. `channels` is 1 in the source; with 2, the second is the
+    physical side of the slice (see `classifier.py`).
     """
 
     input_size: int = 96
@@ -41,7 +42,7 @@ class Architecture:
             if not isinstance(value, int) or value < 1:
                 raise ValueError(f"Architecture: {name} is {value!r}; it must be a whole number of at least 1.")
         if self.kernel % 2 == 0:
-            raise ValueError(f"Architecture: kernel is {self.kernel}; it must be odd, so that the convolution keeps the size.")
+            raise ValueError(f"Architecture: kernel is {self.kernel}; it must be odd, to keep the size.")
         if self.input_size >> self.blocks < 1:
             raise ValueError(
                 f"Architecture: {self.blocks} blocks halve an input of {self.input_size} pixels to nothing; "
@@ -52,7 +53,7 @@ class Architecture:
 
 
 def build(architecture: Architecture) -> torch.nn.Sequential:
-    """The network: images (batch, channels, size, size) in [0, 1] -> class scores before the softmax (batch, classes)."""
+    """The network: images (batch, channels, size, size) in [0, 1] -> scores before the softmax (batch, classes)."""
     from torch import nn
 
     a = architecture
@@ -87,7 +88,5 @@ def build(architecture: Architecture) -> torch.nn.Sequential:
 
 
 def weight_count(network: torch.nn.Module) -> int:
-    """Numbers the network stores: trained weights, and mean and variance of its normalisation (as Keras counts them)."""
-    import torch
-
-    return sum(t.numel() for name, t in network.state_dict().items() if t.dtype.is_floating_point and isinstance(t, torch.Tensor))
+    """Numbers the network stores, as Keras counts them: trained weights, mean and variance of the normalisation."""
+    return sum(tensor.numel() for tensor in network.state_dict().values() if tensor.is_floating_point())

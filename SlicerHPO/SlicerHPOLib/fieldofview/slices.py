@@ -1,13 +1,14 @@
 """From a volume in any orientation to axial slices for the network.
 
-A slice is the plane of constant S (RAS mm). Volumes whose axes run along R, A and S are read as they are stored; oblique ones are
-resampled on true axial planes, so that a tilted acquisition gives the same answer as its untilted twin. Only a stack of few tilted
-slices, most of whose true axial planes would be incomplete, is read as stored, each slice placed at the S of its centre. Slices run from inferior to
-superior; in a slice the first row is anterior and the first column is the patient's right, as radiologists look at it.
+A slice is the plane of constant S (RAS mm). Volumes whose axes run along R, A and S are read as they are stored;
+oblique ones are resampled on true axial planes, so that a tilted acquisition gives the same answer as its untilted
+twin. Only a stack of few tilted slices, most of whose true axial planes would be incomplete, is read as stored, each
+slice placed at the S of its centre. Slices run from inferior to superior; in a slice the first row is anterior and the
+first column is the patient's right, as radiologists look at it.
 
-The slice is resized to the network's square input with one scale for both directions, so its proportions in mm are kept and what
-is left over stays black. Work proceeds in blocks of slices: memory beyond the volume itself grows only with the inputs returned
-(37 kB a slice at 96 x 96).
+The slice is resized to the network's square input with one scale for both directions, so its proportions in mm are
+kept and what is left over stays black. Work proceeds in blocks of slices: memory beyond the volume itself grows only
+with the inputs returned (37 kB a slice at 96 x 96).
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ class AxialPlanes:
     """The axial planes of a volume, not yet read.
 
     positions_mm: (N,) S of each plane, increasing. spacing_mm: (row, column) distance of pixels.
-    shape: (rows, columns). complete: the part of the planes that cross the volume from side to side. read: (first, stop) -> (stop - first, rows, columns) float32, rows anterior to posterior, columns right to left.
+    shape: (rows, columns). complete: the part of the planes that cross the volume from side to side. read: (first,
+    stop) -> (stop - first, rows, columns) float32, rows anterior to posterior, columns right to left.
     """
 
     positions_mm: np.ndarray
@@ -57,7 +59,8 @@ class AxialPlanes:
 class SliceInputs:
     """What the network sees of a volume.
 
-    images: (N, size, size) float32 in [0, 1]. side_mm: side of the square in mm. positions_mm: (N,) S of each slice, increasing.
+    images: (N, size, size) float32 in [0, 1]. side_mm: side of the square in mm. positions_mm: (N,) S of each slice,
+    increasing.
     tissue: (N,) bool, False where a slice shows only air.
     """
 
@@ -109,7 +112,7 @@ def _resampled_planes(image: Image, axes: tuple[int, ...]) -> AxialPlanes:
     size = corners.max(1) - corners.min(1)
     step = np.asarray(image.spacing_mm, float)[list(axes)]
     columns, rows, planes = (int(n) for n in np.ceil(size / step - 1e-6))
-    # Of the first pixel: most to the right, anterior and inferior. A step goes one plane up, one row back or one column to the left.
+    # The first pixel is the most right, anterior and inferior; steps go one plane up, one row back, one column left.
     start = corners.mean(1) + step * np.array([columns - 1, rows - 1, 1 - planes]) / 2
     steps = np.array([[0, 0, -step[0]], [0, -step[1], 0], [step[2], 0, 0]])
     ras_to_ijk = np.linalg.inv(image.ijk_to_ras)
@@ -150,8 +153,8 @@ def _resampled_planes(image: Image, axes: tuple[int, ...]) -> AxialPlanes:
 def resize_weights(count: int, spacing_mm: float, size: int, side_mm: float) -> np.ndarray:
     """Weights (size, count) that resize `count` pixels, centred, to `size` pixels over `side_mm`.
 
-    Linear interpolation where the input is coarser, and a tent as wide as the output pixel (no aliasing) where it is finer. Output
-    pixels whose centre lies outside the input are 0.
+    Linear interpolation where the input is coarser, and a tent as wide as the output pixel (no aliasing) where it is
+    finer. Output pixels whose centre lies outside the input are 0.
     """
     pixel = side_mm / size
     to = (np.arange(size) - (size - 1) / 2) * pixel
@@ -175,7 +178,7 @@ def scale_intensity(images: np.ndarray, inside: np.ndarray, dimmest: float = 0.0
     return np.clip(scaled, 0, 1, dtype=np.float32) * inside
 
 
-def slice_inputs(image: Image, size: int = 96, job: Job = Job()) -> SliceInputs:  # noqa: B008 (a Job() does nothing)
+def slice_inputs(image: Image, size: int = 96, job: Job = Job()) -> SliceInputs:
     """All axial slices of `image` as the network's input.
 
     Args:
@@ -204,8 +207,8 @@ def slice_inputs(image: Image, size: int = 96, job: Job = Job()) -> SliceInputs:
 def shows_tissue(images: np.ndarray, inside: np.ndarray) -> np.ndarray:
     """(N,) bool: which slices show more than air.
 
-    A slice without tissue is far darker than the volume's bright slices, or dim and without structure (noise has no pixels that stand
-    out of its median once it is averaged over a few pixels).
+    A slice without tissue is far darker than the volume's bright slices, or dim and without structure (noise has no
+    pixels that stand out of its median once it is averaged over a few pixels).
 
     Args:
         images: (N, size, size) float32, unscaled. inside: (size, size) bool, the pixels that show the volume.

@@ -21,7 +21,9 @@ def test_the_networks_of_the_source_have_the_printed_number_of_weights(architect
 @pytest.mark.parametrize("separable", [False, True])
 @pytest.mark.parametrize("channels", [1, 2])
 def test_a_network_maps_a_batch_of_slices_to_a_score_for_each_class(separable, channels):
-    network = build(Architecture(32, channels, blocks=3, layers=2, filters=4, kernel=5, separable=separable, hidden=(16,))).eval()
+    network = build(
+        Architecture(32, channels, blocks=3, layers=2, filters=4, kernel=5, separable=separable, hidden=(16,))
+    ).eval()
     assert network(torch.rand(7, channels, 32, 32)).shape == (7, 6)
 
 
@@ -32,7 +34,11 @@ def test_an_untrained_network_gives_nearly_uniform_probabilities():
 
 
 def test_a_separable_convolution_runs_along_the_columns_first():
-    kernels = [m.kernel_size for m in build(Architecture(32, blocks=1, separable=True, kernel=5)) if isinstance(m, torch.nn.Conv2d)]
+    kernels = [
+        m.kernel_size
+        for m in build(Architecture(32, blocks=1, separable=True, kernel=5))
+        if isinstance(m, torch.nn.Conv2d)
+    ]
     assert kernels == [(1, 5), (5, 1)]
 
 

@@ -32,12 +32,16 @@ def phantom_volume(scan: Scan, warp=STILL, artefacts=CLEAN, **bright) -> Volume:
 
 
 def axial_scan(**changes) -> Scan:
-    scan = Scan("body", np.array([0.0, 0.0, 240.0]), np.array([360.0, 240.0, 200.0]), np.array([2.0, 2.0, 5.0]), AXIAL, 5.0)
+    scan = Scan(
+        "body", np.array([0.0, 0.0, 240.0]), np.array([360.0, 240.0, 200.0]), np.array([2.0, 2.0, 5.0]), AXIAL, 5.0
+    )
     return replace(scan, **changes)
 
 
 def test_a_plane_shows_each_organ_where_it_lies_anterior_up_and_right_on_the_left():
-    planes, spacing, _ = render_planes(phantom_volume(axial_scan(), liver=1.0), np.array([240.0]), np.random.default_rng(0))
+    planes, spacing, _ = render_planes(
+        phantom_volume(axial_scan(), liver=1.0), np.array([240.0]), np.random.default_rng(0)
+    )
     rows, columns = planes.shape[1:]
     a = -(np.arange(rows) - (rows - 1) / 2) * spacing[0]
     r = -(np.arange(columns) - (columns - 1) / 2) * spacing[1]
@@ -51,7 +55,10 @@ def test_a_plane_shows_each_organ_where_it_lies_anterior_up_and_right_on_the_lef
 def test_a_thick_slice_averages_what_it_crosses():
     at_the_top = np.array([300.0])  # the upper pole of the liver
     thin, thick = (
-        render_planes(phantom_volume(axial_scan(thickness_mm=t), liver=1.0), at_the_top, np.random.default_rng(0))[0].sum() for t in (0.5, 30.0)
+        render_planes(phantom_volume(axial_scan(thickness_mm=t), liver=1.0), at_the_top, np.random.default_rng(0))[
+            0
+        ].sum()
+        for t in (0.5, 30.0)
     )
     assert thick > 3 * max(thin, 1e-6)
 
@@ -66,7 +73,11 @@ def test_a_scan_rendered_as_an_image_has_its_planes_in_physical_space():
 
 
 def test_labels_follow_the_landmark_rule_and_a_scan_for_the_spine_is_spine_throughout():
-    scan = axial_scan(centre_mm=np.array([0.0, 0.0, 0.0]), extent_mm=np.array([300.0, 200.0, 1600.0]), spacing_mm=np.array([2.0, 2.0, 10.0]))
+    scan = axial_scan(
+        centre_mm=np.array([0.0, 0.0, 0.0]),
+        extent_mm=np.array([300.0, 200.0, 1600.0]),
+        spacing_mm=np.array([2.0, 2.0, 10.0]),
+    )
     volume = phantom_volume(scan)
     heights = np.array([-500.0, 0.0, 200.0, 400.0, 600.0])
     assert [CLASSES[c] for c in volume.classes_at(heights)] == ["legs", "pelvis", "abdomen", "chest", "head"]
@@ -75,20 +86,31 @@ def test_labels_follow_the_landmark_rule_and_a_scan_for_the_spine_is_spine_throu
 
 
 def test_labels_move_with_the_body_when_it_is_scaled():
-    warp = Warp(np.eye(3) * 0.5, np.zeros(3), np.zeros((1, 3)), np.zeros((1, 3)), np.zeros(1))  # pulls: the body is twice as large
+    warp = Warp(
+        np.eye(3) * 0.5, np.zeros(3), np.zeros((1, 3)), np.zeros((1, 3)), np.zeros(1)
+    )  # pulls: the body is twice as large
     scan = axial_scan(centre_mm=np.zeros(3), extent_mm=np.array([300.0, 200.0, 3000.0]))
     assert phantom_volume(scan, warp).boundaries_mm()["abdomen/chest"] == pytest.approx(600)
 
 
 def test_a_skull_stripped_scan_shows_the_brain_alone():
     scan = axial_scan(centre_mm=np.array([0.0, 0.0, 800.0]), brain_only=True)
-    planes, _, tissue = render_planes(phantom_volume(scan, muscle=1.0, brain=0.5), np.array([800.0]), np.random.default_rng(0))
+    planes, _, tissue = render_planes(
+        phantom_volume(scan, muscle=1.0, brain=0.5), np.array([800.0]), np.random.default_rng(0)
+    )
     assert planes.max() == pytest.approx(1.0)  # scaled by its own brightest
     assert tissue[0] == pytest.approx(np.pi * 70**2 / (360 * 240), rel=0.05)
 
 
 def test_a_coronal_slab_is_coarse_from_front_to_back_only():
-    scan = Scan("coronal slab", np.array([0.0, 0.0, 240.0]), np.array([300.0, 60.0, 200.0]), np.array([1.5, 6.0, 1.5]), CORONAL, 6.0)
+    scan = Scan(
+        "coronal slab",
+        np.array([0.0, 0.0, 240.0]),
+        np.array([300.0, 60.0, 200.0]),
+        np.array([1.5, 6.0, 1.5]),
+        CORONAL,
+        6.0,
+    )
     planes, spacing, _ = render_planes(phantom_volume(scan), np.array([240.0]), np.random.default_rng(0))
     assert planes.shape == (1, 10, 200)
     assert spacing == (6.0, 1.5)
@@ -132,10 +154,16 @@ def test_the_same_seed_renders_the_same_volume():
 
 def test_noise_has_the_asked_strength_and_a_surface_coil_dims_what_is_far():
     scan = axial_scan()
-    noisy, _, _ = render_planes(phantom_volume(scan, artefacts=replace(CLEAN, noise=0.05)), np.array([240.0]), np.random.default_rng(0))
+    noisy, _, _ = render_planes(
+        phantom_volume(scan, artefacts=replace(CLEAN, noise=0.05)), np.array([240.0]), np.random.default_rng(0)
+    )
     assert noisy[0, :20, :20].mean() == pytest.approx(0.05 * np.sqrt(np.pi / 2), rel=0.05)  # Rayleigh in air
     coil = (np.array([0.0, -120.0, 0.0]), 60.0)
-    lit, _, _ = render_planes(phantom_volume(scan, artefacts=replace(CLEAN, coil=coil), muscle=1.0), np.array([240.0]), np.random.default_rng(0))
+    lit, _, _ = render_planes(
+        phantom_volume(scan, artefacts=replace(CLEAN, coil=coil), muscle=1.0),
+        np.array([240.0]),
+        np.random.default_rng(0),
+    )
     column = lit[0, :, 30]  # beside the liver
     inside = np.flatnonzero(column > 0.02)
     assert column[inside[-10:]].mean() > 2 * column[inside[:10]].mean()  # posterior rows come last
