@@ -218,9 +218,9 @@ def describe(title: str, report: Report) -> str:
     ]
     if len(report.boundary_errors_mm):
         lines.append(
-            f"  boundaries: {figures['boundaries']} found, {report.boundaries_missed} missed; error "
-            f"{figures['boundary_error_median_mm']} mm (median), {figures['boundary_error_90_percentile_mm']} mm (90 %); "
-            f"95 % interval holds {100 * report.covered:.0f} %"
+            f"  boundaries: {figures['boundaries']} found, {report.boundaries_missed} missed; "
+            f"error {figures['boundary_error_median_mm']} mm (median), "
+            f"{figures['boundary_error_90_percentile_mm']} mm (90 %); 95 % interval holds {100 * report.covered:.0f} %"
         )
     for name, matrix in (("before", report.before), ("after", report.after)):
         lines += [

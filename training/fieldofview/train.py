@@ -159,7 +159,7 @@ def _step(plan, network, optimizer, training: Slices, chosen: np.ndarray, step: 
     loss.backward()
     torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
     optimizer.step()
-    return float(loss)
+    return float(loss.detach())
 
 
 @torch.inference_mode()

@@ -21,7 +21,7 @@ T1, T2, T2S, PD, FAT, TEXTURE = (
 UPTAKE = np.zeros(len(TISSUES))
 for _name, _uptake in dict(
     blood=1.0, kidney_cortex=0.9, kidney_medulla=0.6, spleen=0.7, liver=0.5, heart=0.5, gland=0.6, uterus=0.6,
-    pancreas=0.6, bowel_wall=0.5, prostate=0.4, organ=0.4, breast=0.3, skin=0.3, muscle=0.12, vertebra=0.15, 
+    pancreas=0.6, bowel_wall=0.5, prostate=0.4, organ=0.4, breast=0.3, skin=0.3, muscle=0.12, vertebra=0.15,
     marrow=0.05,
 ).items():  # fmt: skip
     UPTAKE[LABEL[_name]] = _uptake

@@ -18,10 +18,10 @@ class Architecture:
     s x 1. `hidden` are the widths of the fully connected layers, 4096 and 1024 in the source.
 
     The defaults are the source's baseline, with 6,713,226 weights. Its printed counts (baseline; best: layers=2,
-    filters=32, 5,468,778; second: blocks=4, layers=3, separable, 13,927,114) come out exactly for an input of 96 x 96 and one
-    normalisation of the input channel counted as four numbers (scale, shift, mean, variance), though the text says 128 x 128: that
-    is what is built here, and 96 is the default input. `channels` is 1 in the source; with 2, the second is the
-    physical side of the slice (see `classifier.py`).
+    filters=32, 5,468,778; second: blocks=4, layers=3, separable, 13,927,114) come out exactly for an input of 96 x 96
+    and one normalisation of the input channel counted as four numbers (scale, shift, mean, variance), though the text
+    says 128 x 128: that is what is built here, and 96 is the default input. `channels` is 1 in the source; with 2, the
+    second is the physical side of the slice (see `classifier.py`).
     """
 
     input_size: int = 96
