@@ -1,0 +1,161 @@
+"""The working grid of the kidney models, and the way there and back.
+
+Every volume is looked at on one cubic grid: 80 x 80 x 80 voxels of 4 mm, centred on the volume (Bertrand 2019,
+section 4.4). Its axes are the volume's own, in the order and direction closest to R, A, S, so that a volume turned in
+space gives the same voxels. The result goes back as an implicit function, interpolated by cubic splines, so that its
+surface is smooth at any resolution.
+
+Both ways are separable (grid and volume have parallel axes): one small matrix of weights an axis.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..image import Image, ImageError, reorient_to_ras
+
+SPACING_MM, SIZE = 4.0, 80  # the source's grid
+LOW_PERCENTILE, HIGH_PERCENTILE = 1.0, 99.5  # of the volume: what becomes 0 and 1
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """Points in space on which the kidney models work.
+
+    ijk_to_ras: (4, 4) float64, voxel index (i, j, k) -> RAS mm. shape: number of voxels along k, j, i.
+    """
+
+    ijk_to_ras: np.ndarray
+    shape: tuple[int, int, int]
+
+    @property
+    def spacing_mm(self) -> np.ndarray:
+        """(3,) distance of voxels along i, j, k."""
+        return np.linalg.norm(self.ijk_to_ras[:3, :3], axis=0)
+
+    def voxel_of(self, ras_mm: np.ndarray) -> np.ndarray:
+        """Fractional voxel (k, j, i) (..., 3) of points (..., 3) in RAS mm."""
+        ijk = (np.asarray(ras_mm) - self.ijk_to_ras[:3, 3]) @ np.linalg.inv(self.ijk_to_ras[:3, :3]).T
+        return ijk[..., ::-1]
+
+    def ras_of(self, voxel: np.ndarray) -> np.ndarray:
+        """RAS mm (..., 3) of fractional voxels (k, j, i) (..., 3); the inverse of `voxel_of`."""
+        return np.asarray(voxel)[..., ::-1] @ self.ijk_to_ras[:3, :3].T + self.ijk_to_ras[:3, 3]
+
+
+def working_grid(image: Image, spacing_mm: float = SPACING_MM, size: int = SIZE) -> Grid:
+    """The cubic grid of `size`^3 voxels centred on the image, along the image's axes.
+
+    Raises:
+        ImageError: a spacing or size that is not positive.
+    """
+    if not (np.isfinite(spacing_mm) and spacing_mm > 0 and size >= 1):
+        raise ImageError(f"A working grid needs a positive spacing and size; given are {spacing_mm} mm and {size}.")
+    matrix = np.eye(4)
+    matrix[:3, :3] = reorient_to_ras(image).directions * spacing_mm
+    matrix[:3, 3] = image.center_mm - matrix[:3, :3].sum(axis=1) * (size - 1) / 2
+    return Grid(matrix, (int(size),) * 3)
+
+
+def to_grid(image: Image, grid: Grid) -> np.ndarray:
+    """The image on the grid as the models' input.
+
+    Returns:
+        (k, j, i) float32: smoothed as far as the grid is coarser, scaled so that the percentiles 1 and 99.5 of the
+        volume become 0 and 1 and clipped there; 0 outside the volume and everywhere in a constant one.
+
+    Raises:
+        ImageError: the grid's axes are not the image's, or voxels are not finite.
+    """
+    image, scale, offset = _along_grid(image, grid)
+    weights = [
+        _resizing(n, m, step, first) for n, m, step, first in zip(image.shape, grid.shape, scale, offset, strict=True)
+    ]
+    values = _separable(weights, image.voxels)
+    seen = np.einsum("k,j,i->kji", *(w.any(axis=1) for w in weights))
+    if not np.isfinite(values).all():
+        raise ImageError(f"{image.name or 'The image'} has voxels that are not finite; replace them by numbers first.")
+    if not seen.any():
+        return values
+    low, high = np.percentile(values[seen], (LOW_PERCENTILE, HIGH_PERCENTILE))
+    if high <= low:
+        low, high = values[seen].min(), values[seen].max()
+    scaled = (values - low) / max(high - low, np.finfo(np.float32).tiny)
+    return (np.clip(scaled, 0, 1) * seen).astype(np.float32)
+
+
+def to_native(phi: np.ndarray, grid: Grid, image: Image) -> Image:
+    """An implicit function of the grid on the voxels of the image.
+
+    Args:
+        phi: (k, j, i) implicit function on the grid, mm, positive inside.
+
+    Returns:
+        The function at every voxel of `image` (float32), interpolated by cubic splines; beyond the grid's outermost
+        voxels it is continued as a constant.
+
+    Raises:
+        ImageError: phi has not the grid's shape, or the grid's axes are not the image's.
+    """
+    if phi.shape != tuple(grid.shape):
+        raise ImageError(f"An implicit function on this grid has shape {tuple(grid.shape)}, not {phi.shape}.")
+    turned, scale, offset = _along_grid(image, grid)
+    weights = []
+    for n, m, step, first in zip(turned.shape, grid.shape, scale, offset, strict=True):
+        at = np.clip((np.arange(n) - first) / step, 0, m - 1)
+        weights.append(_interpolating(m, at))
+    native = _separable(weights, phi)
+    ras = Image(native, turned.ijk_to_ras, image.name)
+    return _as_stored(ras, image)
+
+
+def _along_grid(image: Image, grid: Grid) -> tuple[Image, np.ndarray, np.ndarray]:
+    """The image with axes in the grid's order, and per axis (k, j, i): voxel of the image = offset + scale * voxel of
+    the grid."""
+    image = reorient_to_ras(image)
+    inverse = np.linalg.inv(image.ijk_to_ras[:3, :3])
+    matrix = inverse @ grid.ijk_to_ras[:3, :3]
+    if np.abs(matrix - np.diag(np.diag(matrix))).max() > 1e-3 * np.abs(np.diag(matrix)).min():
+        raise ImageError("The grid's axes are not the image's; take working_grid(image).")
+    offset = inverse @ (grid.ijk_to_ras[:3, 3] - image.ijk_to_ras[:3, 3])
+    return image, np.diag(matrix)[::-1], offset[::-1]
+
+
+def _resizing(count: int, size: int, step: float, first: float) -> np.ndarray:
+    """Weights (size, count): linear interpolation at first + step * index, or where that is coarser a tent as wide as
+    the step (no aliasing). Zero where the point lies outside the voxels."""
+    at = first + step * np.arange(size)
+    weights = np.maximum(0, 1 - np.abs(at[:, None] - np.arange(count)) / max(1.0, abs(step)))
+    inside = (at >= -0.5) & (at <= count - 0.5)
+    total = weights.sum(axis=1)
+    return weights * (inside / np.where(total > 0, total, 1))[:, None]
+
+
+def _interpolating(count: int, at: np.ndarray) -> np.ndarray:
+    """Weights (len(at), count) of the cubic spline through `count` values, of lower degree through fewer than 4."""
+    from scipy.interpolate import make_interp_spline
+
+    if count == 1:
+        return np.ones((len(at), 1))
+    return make_interp_spline(np.arange(count), np.eye(count), k=min(3, count - 1))(at)
+
+
+def _separable(weights: list[np.ndarray], voxels: np.ndarray) -> np.ndarray:
+    """The array with one matrix of weights applied along each axis, float32."""
+    w_k, w_j, w_i = (w.astype(np.float32) for w in weights)
+    if voxels.shape[0] > len(w_k):  # slice by slice: a large volume is never copied whole
+        rows = np.stack([w_j @ (slice_.astype(np.float32) @ w_i.T) for slice_ in voxels])
+        return np.tensordot(w_k, rows, 1)
+    result = np.tensordot(w_k, voxels.astype(np.float32), 1)
+    return np.stack([w_j @ (slice_ @ w_i.T) for slice_ in result])
+
+
+def _as_stored(ras: Image, image: Image) -> Image:
+    """An image in RAS order back in the order in which `image` stores the same voxels (a view)."""
+    voxel = np.linalg.inv(ras.ijk_to_ras[:3, :3]) @ image.ijk_to_ras[:3, :3]  # a signed permutation
+    axes = [int(np.argmax(np.abs(voxel[:, axis]))) for axis in range(3)]
+    stored = ras.voxels.transpose([2 - axis for axis in reversed(axes)])
+    flipped = [2 - axis for axis in range(3) if voxel[axes[axis], axis] < 0]
+    return Image(np.flip(stored, flipped), image.ijk_to_ras, image.name)
