@@ -1,0 +1,151 @@
+"""The 3D U-Net: baseline of the source (Bertrand 2019, section 3.3, after Çiçek et al. 2016), and a light one for CPUs.
+
+One plan of channels for both. Level l of the encoder has two convolutions of kernel 3, with base 2^l and base 2^(l + 1)
+filters (the channels double before the resolution is halved); each level of the decoder joins the features from below,
+up-sampled without parameters, with those of the encoder, in two convolutions with as many filters as the latter; a
+convolution of kernel 1 ends it.
+
+The reference halves by maximum pooling between the levels. The light one halves by the stride of each level's first
+convolution, so it never computes at full resolution.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+
+@dataclass(frozen=True)
+class UNetParameters:
+    """One member of the family.
+
+    base: filters of the first convolution. levels: of resolution. strided: halve by strides instead of pooling.
+    dropout: probability with which `Dropout3d` drops a feature map after each block of two convolutions.
+    """
+
+    base: int = 32
+    levels: int = 4
+    strided: bool = False
+    dropout: float = 0.1
+
+    def __post_init__(self):
+        for name in ("base", "levels"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(f"UNetParameters: {name} is {value!r}; it must be a whole number of at least 1.")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"UNetParameters: dropout is {self.dropout!r}; it must be in [0, 1).")
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Channels that each level of the encoder gives."""
+        return tuple(self.base << level + 1 for level in range(self.levels))
+
+    @property
+    def smallest_size(self) -> int:
+        """The fewest voxels along an axis that can be halved as often as the network does."""
+        return 1 << (self.levels if self.strided else self.levels - 1)
+
+
+REFERENCE = UNetParameters()  # 15 convolutions, 16.3 million weights
+LIGHT = UNetParameters(base=8, strided=True)  # 16 channels at half resolution, 1 million weights
+
+
+class Block(nn.Sequential):
+    """Two convolutions of kernel 3, each normalised by batch and followed by a ReLU, then `Dropout3d`."""
+
+    def __init__(self, channels: int, first: int, second: int, dropout: float, stride: int = 1):
+        super().__init__(
+            nn.Conv3d(channels, first, 3, stride, padding=1, bias=False),  # the normalisation has the bias
+            nn.BatchNorm3d(first),
+            nn.ReLU(),
+            nn.Conv3d(first, second, 3, padding=1, bias=False),
+            nn.BatchNorm3d(second),
+            nn.ReLU(),
+            nn.Dropout3d(dropout),
+        )
+
+
+class Encoder(nn.Module):
+    """Volumes (batch, 1, D, H, W) -> the features of each level, fine to coarse."""
+
+    def __init__(self, parameters: UNetParameters):
+        super().__init__()
+        p, inputs = parameters, (1, *parameters.widths)
+        self.plan = p
+        self.blocks = nn.ModuleList(
+            Block(inputs[level], width // 2, width, p.dropout, stride=2 if p.strided else 1)
+            for level, width in enumerate(p.widths)
+        )
+
+    def forward(self, volume: torch.Tensor) -> list[torch.Tensor]:
+        p = self.plan
+        if volume.ndim != 5 or volume.shape[1] != 1 or min(volume.shape[2:]) < p.smallest_size:
+            raise ValueError(
+                f"The network expects volumes (batch, 1, D, H, W) of at least {p.smallest_size} voxels along each "
+                f"axis, not {tuple(volume.shape)}."
+            )
+        features = [self.blocks[0](volume)]
+        for block in self.blocks[1:]:
+            features.append(block(features[-1] if p.strided else functional.max_pool3d(features[-1], 2)))
+        return features
+
+
+class Decoder(nn.Module):
+    """Features of each level, fine to coarse -> features (batch, base 2, ...) of the finest level."""
+
+    def __init__(self, parameters: UNetParameters):
+        super().__init__()
+        w = parameters.widths
+        self.blocks = nn.ModuleList(Block(below + skip, skip, skip, parameters.dropout) for skip, below in pairwise(w))
+
+    def forward(self, features: list[torch.Tensor]) -> torch.Tensor:
+        below = features[-1]
+        for block, skip in zip(reversed(self.blocks), reversed(features[:-1]), strict=True):
+            below = block(torch.cat([skip, upsample(below, skip.shape[2:])], 1))
+        return below
+
+
+class UNet(nn.Module):
+    """Volumes (batch, 1, D, H, W) in [0, 1] -> scores (batch, 1, D, H, W) before the sigmoid, positive inside."""
+
+    def __init__(self, parameters: UNetParameters = REFERENCE):
+        super().__init__()
+        self.encoder = Encoder(parameters)
+        self.decoder = Decoder(parameters)
+        self.head = nn.Conv3d(parameters.widths[0], 1, 1)
+
+    def forward(self, volume: torch.Tensor) -> torch.Tensor:
+        return upsample(self.head(self.decoder(self.encoder(volume))), volume.shape[2:])
+
+
+def upsample(features: torch.Tensor, size: tuple[int, ...]) -> torch.Tensor:
+    """Trilinear interpolation (batch, C, ...) -> (batch, C, *size); nothing to do where the size is the same."""
+    if features.shape[2:] == torch.Size(size):
+        return features
+    return functional.interpolate(features, tuple(size), mode="trilinear", align_corners=False)
+
+
+def dice_loss(probabilities: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+    """1 - Dice, averaged over the batch (the source prints Dice as the loss; it is 1 - Dice that falls).
+
+    Dice = (2 sum p t + 1) / (sum p + sum t + 1), sums over all voxels of a volume. The 1 is one voxel: it makes the
+    loss 0 for an empty prediction of an empty truth, and is negligible beside a kidney's thousands of voxels.
+
+    Args:
+        probabilities: (batch, 1, D, H, W) in [0, 1]. truth: the same shape, 0 or 1.
+
+    Returns:
+        A scalar in [0, 1), float32 even under autocast.
+    """
+    if probabilities.shape != truth.shape:
+        raise ValueError(f"Prediction {tuple(probabilities.shape)} and truth {tuple(truth.shape)} differ in shape.")
+    p, t = probabilities.flatten(1), truth.flatten(1)
+    if p.dtype in (torch.float16, torch.bfloat16):  # sums of many voxels need more digits
+        p = p.float()
+    t = t.to(p.dtype)
+    return (1 - (2 * (p * t).sum(1) + 1) / (p.sum(1) + t.sum(1) + 1)).mean()
