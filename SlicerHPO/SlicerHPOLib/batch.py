@@ -275,7 +275,6 @@ def _classified(volume: Volume, classifier: Classifier, figure: Path | None, job
     if volume.source is None:
         return blank
     try:
-        os.fspath(volume.source.path).encode("utf-8")  # SimpleITK would end the process
         image = volume.source.read(blank.frame, job.part(0.0, 0.3))
         answer = classifier.classify(image, fixed=blank.fixed, job=job.part(0.3, 1.0))
         if figure is not None:
@@ -283,8 +282,6 @@ def _classified(volume: Volume, classifier: Classifier, figure: Path | None, job
         return blank.answered(answer)
     except Cancelled:
         raise
-    except UnicodeEncodeError:
-        return replace(blank, error="Its name is not valid UTF-8: rename it.")
     except MemoryError:
         return replace(blank, error="There is not enough memory for this volume.")
     except (ValueError, OSError) as error:

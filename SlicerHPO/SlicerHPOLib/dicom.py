@@ -20,7 +20,18 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk  # noqa: N813
 
-from .itk import DTYPES, LPS_TO_RAS, PIXEL_TYPES, ImageError, array_of, chosen_frame, execute, quiet, reason
+from .itk import (
+    DTYPES,
+    LPS_TO_RAS,
+    PIXEL_TYPES,
+    ImageError,
+    array_of,
+    chosen_frame,
+    execute,
+    file_name,
+    quiet,
+    reason,
+)
 from .job import Job
 
 _SAME_POSITION_MM = 1e-3
@@ -147,10 +158,10 @@ def read_series(series: Series, frame: int | None, job: Job) -> tuple[np.ndarray
     is_multiframe = files[0].size[2] > 1
     if is_multiframe:
         reader = sitk.ImageFileReader()
-        reader.SetFileName(str(files[0].path))
+        reader.SetFileName(file_name(files[0].path))
     else:
         reader = sitk.ImageSeriesReader()
-        reader.SetFileNames([str(file.path) for file in files])
+        reader.SetFileNames([file_name(file.path) for file in files])
     reader.SetImageIO("GDCMImageIO")
     reader.SetOutputPixelType(PIXEL_TYPES[_common_dtype(files)])
     try:
@@ -286,7 +297,7 @@ def _read_header(path: Path) -> Slice | None:
     """The header of a DICOM image; None if the file is none (DICOMDIR, report, structure set, no DICOM at all)."""
     reader = sitk.ImageFileReader()
     reader.SetImageIO("GDCMImageIO")
-    reader.SetFileName(str(path))
+    reader.SetFileName(file_name(path))
     try:
         with quiet():
             reader.ReadImageInformation()

@@ -18,7 +18,7 @@ import numpy as np
 import SimpleITK as sitk  # noqa: N813
 
 from . import dicom, volumefile
-from .itk import DTYPES, ImageError, array_of, execute, geometry_of, ijk_to_ras_of, quiet, reason
+from .itk import DTYPES, ImageError, array_of, execute, file_name, geometry_of, ijk_to_ras_of, quiet, reason
 from .job import Job
 
 __all__ = [
@@ -202,7 +202,7 @@ def write_image(image: Image, path: str | Path) -> Path:
     temporary = path.with_name(f".{uuid.uuid4().hex}{extension}")
     try:
         with quiet():
-            sitk.WriteImage(to_sitk(image), str(temporary), useCompression=extension != ".nii")
+            sitk.WriteImage(to_sitk(image), file_name(temporary), useCompression=extension != ".nii")
         os.replace(temporary, path)
     except (RuntimeError, OSError) as error:
         raise ImageError(f"{path}: cannot be written: {reason(error)}") from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,16 @@ def quiet() -> Iterator[None]:
         yield
     finally:
         sitk.ProcessObject.SetGlobalWarningDisplay(shown)
+
+
+def file_name(path: Path) -> str:
+    """`path` as SimpleITK takes it: a name that is not UTF-8 would end the process. Raises `ImageError`."""
+    try:
+        str(path).encode("utf-8")
+    except UnicodeEncodeError:
+        shown = str(path).encode("utf-8", "replace").decode()
+        raise ImageError(f"{shown}: its name is not valid UTF-8; rename it.") from None
+    return str(path)
 
 
 def reason(error: BaseException) -> str:

@@ -24,7 +24,7 @@ from typing import BinaryIO
 import numpy as np
 import SimpleITK as sitk  # noqa: N813
 
-from .itk import DTYPES, ImageError, array_of, chosen_frame, execute, ijk_to_ras_of, quiet, reason
+from .itk import DTYPES, ImageError, array_of, chosen_frame, execute, file_name, ijk_to_ras_of, quiet, reason
 from .job import Job
 
 READERS = {  # extension -> ITK's reader
@@ -65,7 +65,7 @@ def read_file(path: Path, frame: int | None, job: Job) -> tuple[np.ndarray, np.n
     check_header(path)
     reader = sitk.ImageFileReader()
     reader.SetImageIO(READERS[extension_of(path)])
-    reader.SetFileName(str(path))
+    reader.SetFileName(file_name(path))
     try:
         with quiet():
             reader.ReadImageInformation()

@@ -104,7 +104,7 @@ def test_an_unexpected_exception_is_that_volumes_error(volumes, tiny_model, monk
 
 
 @pytest.mark.parametrize(
-    ("name", "error"), [(b'\xc3\xa4 "x", y.nii', ""), (b"\xff.nii", "Its name is not valid UTF-8: rename it.")]
+    ("name", "error"), [(b'\xc3\xa4 "x", y.nii', ""), (b"\xff.nii", "its name is not valid UTF-8; rename it.")]
 )
 def test_odd_file_names_survive_in_both_files(volumes, tiny_model, tmp_path, name, error):
     odd = os.fsdecode(os.fsencode(tmp_path) + b"/" + name)
@@ -114,7 +114,8 @@ def test_odd_file_names_survive_in_both_files(volumes, tiny_model, tmp_path, nam
         pytest.skip("this file system has no such names")
     (result,) = batch.classify(odd, model=tiny_model, csv=tmp_path / "r.csv", json=tmp_path / "r.json")
     assert result.path == odd
-    assert result.error == error
+    assert result.error.endswith(error)
+    assert bool(result.error) == bool(error)
     assert read_csv(tmp_path / "r.csv") == read_json(tmp_path / "r.json") == [result]
 
 

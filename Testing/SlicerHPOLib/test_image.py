@@ -175,6 +175,14 @@ def test_paths_may_be_strings_have_any_letters_and_begin_at_home(tmp_path, monke
     assert image.name == "Bauch größer 腹部"
 
 
+def test_a_name_that_is_not_utf8_is_refused_before_itk_ends_the_process(tmp_path):
+    good = write_image(Image(ramp(), np.eye(4)), tmp_path / "volume.nii")
+    named = os.fsencode(tmp_path) + b"/\xff.nii"
+    os.rename(good, named)
+    with pytest.raises(ImageError, match=r"not valid UTF-8; rename it"):
+        read_image(os.fsdecode(named))
+
+
 def test_extensions_are_known_in_capitals_too(tmp_path):
     for extension in WRITTEN:
         path = write_image(Image(ramp(), np.eye(4)), tmp_path / f"v{extension}")
