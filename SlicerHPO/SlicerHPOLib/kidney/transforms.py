@@ -21,7 +21,7 @@ import torch
 from torch.nn import functional
 
 SQUARINGS = 6  # L is 2^6 = 64 small steps
-STEEPEST = 1.5  # largest gradient of a velocity: L then stretches by at most exp(1.5), and is resolved by its lattice
+STEEPEST = 1.0  # largest gradient of a velocity: L then stretches by at most e, which its lattice resolves
 
 
 def full_precision(function):
