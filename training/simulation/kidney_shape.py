@@ -84,6 +84,11 @@ class KidneyShape:
         object.__setattr__(self, "half_axes_mm", extent / 2)
 
     @property
+    def margin_mm(self) -> float:
+        """How far around the kidney its grid reaches, and `phi_at` is exact."""
+        return MARGIN * self.spacing_mm
+
+    @property
     def volume_ml(self) -> float:
         """Volume inside the capsule, with the part of each voxel the surface cuts."""
         part = np.clip(0.5 + self.phi_mm / self.spacing_mm, 0, 1)
@@ -108,7 +113,7 @@ class KidneyShape:
         nearest = [np.clip(c, 0, n - 1) for c, n in zip(index, shape, strict=True)]
         beyond = np.sqrt(sum(np.square(c - m) for c, m in zip(index, nearest, strict=True)))
         near = beyond == 0
-        phi = (-np.float32(MARGIN * self.spacing_mm) - beyond * np.float32(self.spacing_mm)).astype(np.float32)
+        phi = (-np.float32(self.margin_mm) - beyond * np.float32(self.spacing_mm)).astype(np.float32)
         phi[near] = ndimage.map_coordinates(self.phi_mm, [c[near] for c in nearest], order=1)
         return phi
 
