@@ -33,9 +33,10 @@ from .transforms import (
     smooth,
     transform,
 )
-from .unet import LIGHT, Decoder, Encoder, UNetParameters, dice_loss
+from .unet import LIGHT, Block, Decoder, Encoder, UNetParameters, dice_loss
 
-VELOCITY_MM, RESIDUAL_MM = 10.0, 10.0  # what an output of 1 of a head means
+VELOCITY_MM, RESIDUAL_MM = 2.0, 10.0  # what an output of 1 of a head means
+ATTENTION = 10.0  # gain of the attention, which must grow from none to a peak among many thousand voxels
 LARGEST_LOG_SCALE, LARGEST_MODE = 0.7, 3.0  # heads saturate at a factor of 2, and at 3 standard deviations
 TEMPLATE_KEYS = ("template_phi", "template_modes", "template_spacing_mm")
 
@@ -91,6 +92,7 @@ class Deformation:
         return jacobian_determinants(self.displacement, self.lattice_mm).flatten(1).amin(1)
 
 
+@full_precision
 def pulled(
     phi0: torch.Tensor,
     spacing_mm: float,
@@ -99,7 +101,7 @@ def pulled(
     displacement: torch.Tensor | None,
     lattice_mm: float,
 ) -> torch.Tensor:
-    """phi0(L(G(x))) at points x.
+    """phi0(L(G(x))) at points x, over the scale of G: a distance in the image's mm again, wherever G scales evenly.
 
     Args:
         phi0: (batch or 1, 1, d, h, w) of `spacing_mm`. points_mm: (batch or 1, D, H, W, 3). matrix: (batch, 4, 4) of G.
@@ -111,7 +113,8 @@ def pulled(
     points = transform(points_mm, matrix)
     if displacement is not None:
         points = points + sample(displacement, points, lattice_mm).movedim(1, -1)
-    return sample_distance(phi0, points, spacing_mm)
+    scale = torch.linalg.det(matrix[:, :3, :3])
+    return sample_distance(phi0, points, spacing_mm) / scale.pow(1 / 3)[:, None, None, None, None]
 
 
 def lattice_of(template_shape: tuple[int, ...], spacing_mm: float, lattice_mm: float) -> tuple[int, float]:
@@ -218,7 +221,7 @@ class PoseHead(nn.Module):
     def forward(
         self, coarse: torch.Tensor, decoded: torch.Tensor, image_centre_mm
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        weights = self.attention(decoded).float().flatten(2).softmax(-1)  # (batch, 1, voxels)
+        weights = (ATTENTION * self.attention(decoded)).float().flatten(2).softmax(-1)  # (batch, 1, voxels)
         offsets, spread = _moments(weights, points_of(decoded.shape[2:], self.spacing_mm, weights))
         deep = self.deep(coarse)
         # The coarse voxels span the same box as the decoded ones; looked at where the attention is.
@@ -259,13 +262,7 @@ class LocalHead(nn.Sequential):
     """Features in the template's frame (batch, C, n, n, n) -> velocity (batch, 3, n, n, n), zero at first."""
 
     def __init__(self, channels: int, width: int = 32):
-        super().__init__(
-            nn.Conv3d(channels, width, 3, padding=1),
-            nn.ReLU(),
-            nn.Conv3d(width, width, 3, padding=1),
-            nn.ReLU(),
-            nn.Conv3d(width, 3, 3, padding=1),
-        )
+        super().__init__(Block(channels, width, width, dropout=0.0), nn.Conv3d(width, 3, 3, padding=1))
         nn.init.zeros_(self[-1].weight)
         nn.init.zeros_(self[-1].bias)
 
