@@ -1,6 +1,7 @@
 """The training system's commands: python -m training VERB TASK [options].
 
 prepare   label maps of the user's to the anatomies that simulation images
+voxelise  BodyParts3D's surfaces to the whole-body map
 simulate  a training set; sheet draws some of its slices
 train     a network on it
 evaluate  a model on simulated subjects it has not seen, and on real volumes
@@ -13,9 +14,14 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
+
+from SlicerHPOLib.job import Job
+from SlicerHPOLib.terminal import ProgressBar
 
 ROOT = Path(__file__).resolve().parents[1]
 BUNDLE = ROOT / "Resources" / "Models" / "mr-field-of-view"
@@ -25,7 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns its exit code (0 right, 2 bad input, 130 interrupted)."""
     options = _parser().parse_args(arguments)
     try:
-        options.run(options)
+        with _job() as job:
+            options.run(options, job)
     except (ValueError, OSError) as error:
         print(f"training: {error}", file=sys.stderr)
         return 2
@@ -35,49 +42,61 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _job():
-    """A job that shows a progress bar on a terminal and nothing elsewhere."""
-    from SlicerHPOLib.job import Job
+@contextmanager
+def _job() -> Iterator[Job]:
+    """A job that shows a progress bar on a terminal, and a line each minute elsewhere."""
+    with ProgressBar() as bar:
+        said = time.monotonic()
 
-    if not sys.stderr.isatty():
-        return Job()
-    from tqdm import tqdm
+        def report(fraction: float, text: str) -> None:
+            nonlocal said
+            bar.report(fraction, text)
+            if not sys.stderr.isatty() and time.monotonic() - said > 60:
+                said = time.monotonic()
+                print(f"{100 * fraction:3.0f} % {text}", file=sys.stderr, flush=True)
 
-    bar = tqdm(total=1.0, bar_format="{l_bar}{bar}| {elapsed}<{remaining} {desc}", leave=False)
-
-    def report(fraction: float, text: str) -> None:
-        bar.n = fraction
-        bar.set_description_str(text, refresh=False)
-        bar.refresh()
-
-    return Job(report)
+        yield Job(report)
 
 
-def _prepare(options) -> None:
+def _prepare(options, job: Job) -> None:
     from .simulation.labelmapcache import prepare_label_maps
 
-    for path in prepare_label_maps(options.source, options.out, _job()):
+    for path in prepare_label_maps(options.source, options.out, job):
         print(path)
 
 
-def _simulate(options) -> None:
+def _voxelise(options, job: Job) -> None:
+    from SlicerHPOLib.image import Image, write_image
+
+    from .simulation.bodyparts3d import build_bodyparts3d
+    from .simulation.labelmapcache import save_anatomy
+
+    body = build_bodyparts3d(options.source, spacing_mm=options.spacing, job=job)
+    out = Path(options.out)
+    if out.suffix == ".npz":
+        print(save_anatomy(body, out))
+    else:
+        print(write_image(Image(body.labels, body.ijk_to_ras, name="bodyparts3d"), out))
+
+
+def _simulate(options, job: Job) -> None:
     from .fieldofview.dataset import load, simulate
     from .fieldofview.sheet import shares
 
     settings = {
         name: getattr(options, name) for name in ("volumes", "per_volume", "size", "seed", "maps_dir", "workers")
     }
-    slices = load(simulate(options.out, **settings, job=_job()))
+    slices = load(simulate(options.out, **settings, job=job))
     print(f"{options.out}: {len(slices)} slices of {options.volumes} volumes; {shares(slices.labels)}")
 
 
-def _sheet(options) -> None:
+def _sheet(options, job: Job) -> None:
     from .fieldofview.sheet import contact_sheet
 
-    print(contact_sheet(options.out, seed=options.seed, maps_dir=options.maps_dir, job=_job()))
+    print(contact_sheet(options.out, seed=options.seed, maps_dir=options.maps_dir, job=job))
 
 
-def _train(options) -> None:
+def _train(options, job: Job) -> None:
     import torch
     from SlicerHPOLib.fieldofview.network import Architecture
 
@@ -86,7 +105,7 @@ def _train(options) -> None:
     if options.threads:
         torch.set_num_threads(options.threads)
     plan = _fields(TrainingPlan, options, architecture=_fields(Architecture, options))
-    print(train(options.data, options.out, plan, _job()))
+    print(train(options.data, options.out, plan, job))
 
 
 def _fields(kind, options, **given):
@@ -94,7 +113,7 @@ def _fields(kind, options, **given):
     return kind(**{f.name: getattr(options, f.name) for f in fields(kind) if hasattr(options, f.name)}, **given)
 
 
-def _evaluate(options) -> None:
+def _evaluate(options, job: Job) -> None:
     from SlicerHPOLib.bundle import find_bundle
     from SlicerHPOLib.fieldofview.classifier import Classifier
 
@@ -102,13 +121,13 @@ def _evaluate(options) -> None:
 
     classifier = Classifier.load(find_bundle(options.model))
     if options.volumes:
-        cases = simulated_cases(classifier, options.volumes, TEST_SEED, options.maps_dir, _job())
+        cases = simulated_cases(classifier, options.volumes, TEST_SEED, options.maps_dir, job)
         print(describe("simulated", measure(cases, classifier.decision)))
     if options.real:
-        print(describe("real", measure(real_cases(classifier, options.real, _job()), classifier.decision)))
+        print(describe("real", measure(real_cases(classifier, options.real, job), classifier.decision)))
 
 
-def _deploy(options) -> None:
+def _deploy(options, job: Job) -> None:
     from .fieldofview.deploy import deploy
 
     folder = deploy(
@@ -117,19 +136,19 @@ def _deploy(options) -> None:
         maps_dir=options.maps_dir,
         real_dir=options.real,
         test_volumes=options.volumes,
-        job=_job(),
+        job=job,
     )
     print((folder / "README.md").read_text())
 
 
-def _samples(options) -> None:
+def _samples(options, job: Job) -> None:
     from .fieldofview.samples import write_samples
 
-    for path in write_samples(options.out, _job()):
+    for path in write_samples(options.out, job):
         print(path)
 
 
-def _benchmark(options) -> None:
+def _benchmark(options, job: Job) -> None:
     from .fieldofview.benchmark import benchmark
 
     benchmark(options.model)
@@ -160,6 +179,13 @@ def _parser() -> argparse.ArgumentParser:
     command = verb("prepare", _prepare, "prepare label maps for simulation", ("labelmaps",))
     command.add_argument("--source", required=True, metavar="DIR", help="folder with the label maps")
     command.add_argument("--out", required=True, metavar="DIR")
+
+    command = verb("voxelise", _voxelise, "build the whole-body label map from BodyParts3D surfaces", ("bodyparts3d",))
+    command.add_argument("--source", required=True, metavar="DIR", help="folder with the .obj files")
+    command.add_argument(
+        "--out", required=True, metavar="FILE", help="wholebody.npz in a folder of --maps, or an image"
+    )
+    command.add_argument("--spacing", type=float, default=1.5, help="of the voxels in mm")
 
     command = verb("simulate", _simulate, "simulate a training set")
     command.add_argument("--out", required=True, metavar="DIR")

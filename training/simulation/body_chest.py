@@ -22,6 +22,7 @@ class Diaphragm:
     def __init__(self, traits: Traits):
         self.top = DOME_MM + traits.breath_mm + self.CLEARANCE_MM
         self.summit = (58.0, 112.0)  # (R, A) of the right dome
+        self.recess = traits.recess
 
     def __call__(self, r, a):
         right = r > 0
@@ -29,7 +30,7 @@ class Diaphragm:
         u = np.where(np.abs(r) < 58, 0.5 * u, u)  # a shallow saddle, on which the heart lies
         v = np.where(a > 112, (a - 112) * (1 / 105), (a - 112) * (1 / 82))
         away = np.square(u) + np.square(v)
-        dip = np.where(a < 112, 72, 44) * np.minimum(away, 2.0)
+        dip = self.recess * np.where(a < 112, 72, 44) * np.minimum(away, 2.0)
         return np.float32(self.top) - 13 * np.clip((58 - r) * (1 / 116), 0, 1) - dip
 
 

@@ -21,6 +21,7 @@ class Traits:
         fat: 0 (thin) to 1 (obese): subcutaneous thickness, belly, fat between the muscles.
         visceral: 0 to 1: fat between the organs, belly forward.
         breath_mm: how much the diaphragm stands above its mean place.
+        recess: depth of the lungs behind and beside the diaphragm's domes, relative to the average.
         bladder: filling, 0 to 1.
         gas: fraction of the bowel content that is gas.
         breast: size of the breasts, 0 to 1.
@@ -39,6 +40,7 @@ class Traits:
     fat: float
     visceral: float
     breath_mm: float
+    recess: float
     bladder: float
     gas: float
     breast: float
@@ -70,7 +72,8 @@ def sample_traits(rng: np.random.Generator) -> Traits:
         girth=float(np.clip(rng.normal(1.0, 0.06) + 0.10 * (fat - 0.4), 0.85, 1.2)),
         fat=float(fat),
         visceral=float(np.clip(fat + rng.normal(0, 0.15) - (0.1 if female else 0), 0, 1)),
-        breath_mm=float(np.clip(rng.normal(0, 13), -25, 25)),
+        breath_mm=float(np.clip(rng.normal(5, 22), -30, 50)),
+        recess=float(rng.uniform(0.85, 1.7)),
         bladder=float(rng.beta(2, 2)),
         gas=float(rng.uniform(0.05, 0.6)),
         breast=float(np.clip(rng.beta(2, 2) * 0.8 + 0.3 * fat, 0.1, 1)) if female and not child else 0.0,

@@ -123,7 +123,7 @@ def _organ(prefix, size, shift=15.0) -> Callable:
 
     def draw(rng, anatomy) -> Scan:
         centre = _site(rng, anatomy, prefix) + rng.normal(0, shift, 3)
-        plane = int(rng.choice([SAGITTAL, CORONAL, AXIAL], p=[0.25, 0.25, 0.5]))
+        plane = int(rng.choice([SAGITTAL, CORONAL, AXIAL], p=[0.3, 0.3, 0.4]))
         side = rng.uniform(*size)
         extent = np.full(3, side) * rng.uniform(0.8, 1.1, 3)
         extent[plane] = side * rng.uniform(0.3, 1.0)
@@ -162,8 +162,10 @@ def _breast(rng, anatomy) -> Scan:
 
 
 def _canal_at(rng, anatomy) -> np.ndarray:
+    """A point of the canal; the cervical quarter is scanned as often as the rest."""
     canal = anatomy.landmarks.canal_mm
-    return np.array(canal[rng.integers(len(canal))], float)
+    part = rng.uniform(0.75, 1) if rng.random() < 0.5 else rng.uniform(0, 0.75)
+    return np.array(canal[int(part * (len(canal) - 1))], float)
 
 
 def _spine_axial(rng, anatomy) -> Scan:
@@ -206,20 +208,20 @@ PROTOCOLS = {
     "sagittal slab": Protocol(1.2, "liver", _sagittal_slab),
     "head": Protocol(3.5, "brain", _head),
     "brain crop": Protocol(0.5, "brain", _organ("brain", (50, 140), 25)),
-    "neck": Protocol(0.3, "neck", _organ("neck", (150, 260))),
+    "neck": Protocol(0.7, "neck", _organ("neck", (150, 260))),
     "shoulder": Protocol(0.3, "shoulder", _organ("shoulder", (140, 220))),
     "heart": Protocol(0.8, "heart", _organ("heart", (160, 360))),
-    "breast": Protocol(1.0, "breast", _breast),
+    "breast": Protocol(1.4, "breast", _breast),
     "liver": Protocol(0.5, "liver", _organ("liver", (180, 380))),
     "kidney": Protocol(0.5, "kidney", _organ("kidney", (120, 300))),
-    "prostate": Protocol(1.1, "prostate", _organ("prostate", (120, 260))),
-    "uterus": Protocol(0.8, "uterus", _organ("uterus", (150, 300))),
+    "prostate": Protocol(1.6, "prostate", _organ("prostate", (120, 260))),
+    "uterus": Protocol(1.2, "uterus", _organ("uterus", (150, 300))),
     "hip": Protocol(0.6, "hip", _organ("hip", (130, 240))),
     "thigh": Protocol(0.6, "thigh", _organ("thigh", (140, 320), 30)),
-    "knee": Protocol(1.2, "knee", _organ("knee", (110, 220), 12)),
+    "knee": Protocol(1.0, "knee", _organ("knee", (110, 220), 12)),
     "calf": Protocol(0.5, "calf", _organ("calf", (110, 300), 30)),
     "ankle": Protocol(0.4, "ankle", _organ("ankle", (100, 220), 15)),
-    "spine axial": Protocol(1.8, "canal", _spine_axial),
+    "spine axial": Protocol(2.2, "canal", _spine_axial),
     "spine sagittal": Protocol(2.2, "canal", _spine_sagittal),
 }
 
