@@ -20,14 +20,15 @@ from torch.nn import functional
 
 from .template import Template
 from .transforms import (
-    box_mm,
     centre_of,
     flow,
     full_precision,
     jacobian_determinants,
+    lattice_of,
     points_of,
+    pose_about,
     pose_matrix,
-    rotation_matrix,
+    pulled,
     sample,
     sample_distance,
     smooth,
@@ -90,41 +91,6 @@ class Deformation:
     def least_jacobian(self) -> torch.Tensor:
         """(batch,) the smallest determinant of the Jacobian of L: positive, as L cannot fold."""
         return jacobian_determinants(self.displacement, self.lattice_mm).flatten(1).amin(1)
-
-
-@full_precision
-def pulled(
-    phi0: torch.Tensor,
-    spacing_mm: float,
-    points_mm: torch.Tensor,
-    matrix: torch.Tensor,
-    displacement: torch.Tensor | None,
-    lattice_mm: float,
-) -> torch.Tensor:
-    """phi0(L(G(x))) at points x, over the scale of G: a distance in the image's mm again, wherever G scales evenly.
-
-    Args:
-        phi0: (batch or 1, 1, d, h, w) of `spacing_mm`. points_mm: (batch or 1, D, H, W, 3). matrix: (batch, 4, 4) of G.
-        displacement: (batch, 3, n, n, n) L - Id in mm on a lattice of `lattice_mm`, or None.
-
-    Returns:
-        (batch, 1, D, H, W) mm.
-    """
-    points = transform(points_mm, matrix)
-    if displacement is not None:
-        points = points + sample(displacement, points, lattice_mm).movedim(1, -1)
-    scale = torch.linalg.det(matrix[:, :3, :3])
-    return sample_distance(phi0, points, spacing_mm) / scale.pow(1 / 3)[:, None, None, None, None]
-
-
-def lattice_of(template_shape: tuple[int, ...], spacing_mm: float, lattice_mm: float) -> tuple[int, float]:
-    """Points along an axis, and the exact distance in mm, of the lattice of about `lattice_mm` that spans a template's
-    box."""
-    if len(set(template_shape)) != 1:
-        raise ValueError(f"The template of a deformation is a cube of voxels, not {tuple(template_shape)}.")
-    extent = box_mm(template_shape, spacing_mm)[0]
-    count = max(2, round(extent / lattice_mm) + 1)
-    return count, extent / (count - 1)
 
 
 class DeformationNetwork(nn.Module):
@@ -234,7 +200,7 @@ class PoseHead(nn.Module):
         out = self.perceptron(seen).float()
         scale = LARGEST_LOG_SCALE * torch.tanh(out[:, 6:9])
         modes = LARGEST_MODE * torch.tanh(out[:, 9:] / LARGEST_MODE)
-        return _centred_pose(offsets, RESIDUAL_MM * out[:, :3], out[:, 3:6], scale), modes
+        return pose_about(offsets, out[:, 3:6], scale, RESIDUAL_MM * out[:, :3]), modes
 
 
 @full_precision
@@ -248,14 +214,6 @@ def _moments(weights: torch.Tensor, points_mm: torch.Tensor) -> tuple[torch.Tens
     covariance = torch.einsum("bnv,bvi,bvj->bij", weights, local, local)
     rows, columns = torch.triu_indices(3, 3)
     return mean, covariance[:, rows, columns]
-
-
-@full_precision
-def _centred_pose(offset_mm, residual_mm, rotation, log_scale) -> torch.Tensor:
-    """The pose that takes the point `offset_mm` from the image's centre to `residual_mm` from the template's."""
-    turn = rotation_matrix(rotation)[:, :3, :3]
-    translation = residual_mm - (turn @ (log_scale.exp() * offset_mm)[:, :, None])[:, :, 0]
-    return torch.cat([translation, rotation, log_scale], 1)
 
 
 class LocalHead(nn.Sequential):

@@ -107,6 +107,16 @@ def pose_matrix(pose: torch.Tensor, image_centre_mm, template_centre_mm) -> torc
     return c_plus @ translation_matrix(translation) @ rotation_matrix(rotation) @ scale @ c_minus
 
 
+@full_precision
+def pose_about(
+    offset_mm: torch.Tensor, rotation: torch.Tensor, log_scale: torch.Tensor, residual_mm: torch.Tensor | float = 0.0
+) -> torch.Tensor:
+    """The pose (batch, 9) that takes the point `offset_mm` from the image's centre to the template's centre, or to
+    `residual_mm` from it; all (batch, 3)."""
+    turned = rotation_matrix(rotation)[:, :3, :3] @ (log_scale.exp() * offset_mm)[:, :, None]
+    return torch.cat([residual_mm - turned[:, :, 0], rotation, log_scale], 1)
+
+
 def translation_matrix(translation: torch.Tensor) -> torch.Tensor:
     """(batch, 3) mm -> (batch, 4, 4)."""
     identity = torch.eye(4, dtype=translation.dtype, device=translation.device)
@@ -203,3 +213,38 @@ def jacobian_determinants(displacement: torch.Tensor, spacing_mm: float) -> torc
                 columns = (by_x[:, :, z, y], by_y[:, :, z, :, x], by_z[:, :, :, y, x])
                 corners.append(torch.linalg.det(torch.stack(columns, -1).movedim(1, -2) + identity))
     return torch.stack(corners, 1)
+
+
+@full_precision
+def pulled(
+    phi0: torch.Tensor,
+    spacing_mm: float,
+    points_mm: torch.Tensor,
+    matrix: torch.Tensor,
+    displacement: torch.Tensor | None,
+    lattice_mm: float,
+) -> torch.Tensor:
+    """phi0(L(G(x))) at points x, over the scale of G: a distance in the image's mm again, wherever G scales evenly.
+
+    Args:
+        phi0: (batch or 1, 1, d, h, w) of `spacing_mm`. points_mm: (batch or 1, D, H, W, 3). matrix: (batch, 4, 4) of G.
+        displacement: (batch, 3, n, n, n) L - Id in mm on a lattice of `lattice_mm`, or None.
+
+    Returns:
+        (batch, 1, D, H, W) mm.
+    """
+    points = transform(points_mm, matrix)
+    if displacement is not None:
+        points = points + sample(displacement, points, lattice_mm).movedim(1, -1)
+    scale = torch.linalg.det(matrix[:, :3, :3])
+    return sample_distance(phi0, points, spacing_mm) / scale.pow(1 / 3)[:, None, None, None, None]
+
+
+def lattice_of(template_shape: tuple[int, ...], spacing_mm: float, lattice_mm: float) -> tuple[int, float]:
+    """Points along an axis, and the exact distance in mm, of the lattice of about `lattice_mm` that spans a template's
+    box."""
+    if len(set(template_shape)) != 1:
+        raise ValueError(f"The template of a deformation is a cube of voxels, not {tuple(template_shape)}.")
+    extent = box_mm(template_shape, spacing_mm)[0]
+    count = max(2, round(extent / lattice_mm) + 1)
+    return count, extent / (count - 1)

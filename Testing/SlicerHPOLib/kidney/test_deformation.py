@@ -11,12 +11,10 @@ from SlicerHPOLib.kidney.deformation import (
     PoseHead,
     deformation_loss,
     heaviside,
-    lattice_of,
     network_of,
-    pulled,
 )
 from SlicerHPOLib.kidney.template import Template
-from SlicerHPOLib.kidney.transforms import centre_of, points_of, pose_matrix, smooth
+from SlicerHPOLib.kidney.transforms import centre_of, lattice_of, points_of, pose_matrix, pulled, smooth
 from SlicerHPOLib.kidney.unet import UNetParameters
 
 ENCODER = UNetParameters(base=4, levels=3, strided=True, dropout=0.0)
