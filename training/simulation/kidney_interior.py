@@ -11,11 +11,13 @@ from .kidney_shape import KidneyShape
 from .randomisation import between, draw
 from .shapes import Noise
 
-# By grade of hydronephrosis (Society for Fetal Urology): level of the sinus function above which there is fluid, how far
-# the calyces reach beyond it, and how much the sinus is widened. 1: pelvis; 2: some calyces; 3: all; 4: thin parenchyma.
-FLUID_LEVEL = (np.inf, 0.62, 0.42, 0.15, -0.05)
-CALYX_REACH = (0.0, 0.10, 0.28, 0.40, 0.40)
-SINUS_WIDENING = (1.0, 1.0, 1.05, 1.15, 1.35)
+# By grade of hydronephrosis (Society for Fetal Urology; 1: the pelvis, 2: some calyces, 3: all of them, 4: thin
+# parenchyma): value of the sinus function above which there is urine, how far the calyces reach beyond it, how much the
+# sinus is widened, and the thinnest parenchyma left, over the kidney's half width.
+FLUID_LEVEL = (np.inf, 0.58, 0.40, 0.15, -0.05)
+CALYX_REACH = (0.0, 0.10, 0.35, 0.55, 0.50)
+SINUS_WIDENING = (1.0, 1.05, 1.15, 1.35, 1.7)
+THINNEST = (0.0, 0.45, 0.40, 0.30, 0.12)
 
 
 @dataclass(frozen=True)
@@ -45,11 +47,6 @@ class KidneyInterior:
         self.phases = rng.uniform(0, 2 * np.pi, 2).astype(np.float32)
         self.cysts = self._draw_cysts(shape, rng)
 
-    @property
-    def fluid_level(self) -> float:
-        """Where the sinus function of `_sinus` exceeds this there is urine."""
-        return FLUID_LEVEL[self.traits.hydronephrosis]
-
     def labels_at(self, x, y, z, phi) -> np.ndarray:
         """Tissue labels (n,) of points inside the capsule, (n,) float32 mm each, where `phi` is the depth below it."""
         if not len(x):
@@ -66,7 +63,7 @@ class KidneyInterior:
         labels[in_sinus] = TISSUE["sinus"]
         vessel = np.abs(self.vessel_walls(x, y, z)) < i.vessels
         labels[in_sinus & vessel & (pattern < 0.2)] = TISSUE["blood"]
-        labels[self._urine(sinus, pattern)] = TISSUE["fluid"]
+        labels[self._urine(sinus, pattern, phi)] = TISSUE["fluid"]
         return labels
 
     def pelvis_at(self, x, y, z) -> np.ndarray:
@@ -97,11 +94,10 @@ class KidneyInterior:
         rows = np.cos(along + self.phases[0] + 0.8 * np.sin(around))
         return 0.5 * rows + 0.5 * np.cos(3 * around + self.phases[1])
 
-    def _urine(self, sinus, pattern) -> np.ndarray:
+    def _urine(self, sinus, pattern, phi) -> np.ndarray:
         grade = self.traits.hydronephrosis
-        if not grade:
-            return np.zeros(len(sinus), bool)
-        return sinus + CALYX_REACH[grade] * np.maximum(pattern, 0) > self.fluid_level
+        full = sinus + CALYX_REACH[grade] * np.maximum(pattern, 0) > FLUID_LEVEL[grade]
+        return full & (phi > THINNEST[grade] * self.half[0])
 
     def _draw_cysts(self, shape: KidneyShape, rng: np.random.Generator) -> list[tuple[np.ndarray, float]]:
         """Centres (3,) and radii in mm; a cyst may bulge from the cortex, though by less than its radius."""
@@ -110,7 +106,7 @@ class KidneyInterior:
             centre = shape.inside_mm[rng.integers(len(shape.inside_mm))]
             radius = float(self.half[0] * np.exp(rng.uniform(np.log(0.12), np.log(0.5))))
             depth = float(shape.phi_at(*centre[:, None])[0])
-            if depth < 0.9 * self.half[1] * 0.6 and depth > 0.2 * radius:
+            if 0.2 * radius < depth < 0.55 * self.half[1]:
                 cysts.append((centre, radius))
         return cysts
 

@@ -19,6 +19,7 @@ from .shapes import Noise
 
 _AGES_YEARS = (0.5, 1.0, 5.0, 10.0, 15.0)
 _TRUNKS_MM = (62.0, 66.0, 80.0, 98.0, 122.0)  # half width of a child's trunk without fat
+HALF_CAPSULE_MM = 0.3
 _ADULT_TRUNK_MM = (125.0, 160.0)
 
 
@@ -29,6 +30,7 @@ class Body:
     trunk_mm: float  # half width without the fat under the skin
     seed: int
     depth: float = between(0.66, 0.82, child=(0.74, 0.92))  # of the trunk, over its width
+    gel_mm: float = between(4, 14, child=(3, 8))  # beyond it the probe has no contact
     skin_mm: float = between(1.0, 2.5, child=(0.8, 1.5))
     wall_fat_mm: float = between(4, 35, child=(1.0, 6.0), log=True)
     muscle_mm: float = between(9, 22, child=(3.5, 9.0))
@@ -97,6 +99,7 @@ class Scene:
         labels[pelvis[self.interior.pelvis_at(*(c[pelvis] for c in own))]] = TISSUE["fluid"]
         kidney = near[phi[near] > 0]
         labels[kidney] = self.interior.labels_at(*(c[kidney] for c in own), phi[kidney])
+        labels[kidney[phi[kidney] < 2 * HALF_CAPSULE_MM]] = TISSUE["capsule"]
         for centre, radius in self.interior.cysts:
             squared = sum(np.square(c[near] - np.float32(m)) for c, m in zip(own, centre, strict=True))
             labels[near[squared < radius * radius]] = TISSUE["fluid"]
@@ -104,11 +107,12 @@ class Scene:
 
     def _wall(self, depth) -> np.ndarray:
         """Skin, fat, and two layers of muscle between sheets of fascia."""
-        b, part = self.body, self.squeeze
-        edges = np.cumsum([0.0, b.skin_mm, b.wall_fat_mm, b.muscle_mm], dtype=np.float32) * np.float32(part)
-        names = ("gel", "skin", "wall_fat", "muscle", "bowel")
+        b = self.body
+        layers = np.array([b.skin_mm, b.wall_fat_mm, b.muscle_mm]) * self.squeeze
+        edges = np.cumsum([-b.gel_mm, b.gel_mm, *layers]).astype(np.float32)
+        names = ("air", "gel", "skin", "wall_fat", "muscle", "bowel")
         labels = np.array([TISSUE[n] for n in names])[np.searchsorted(edges, depth)]
-        for sheet in (edges[2], edges[2] + 0.55 * (edges[3] - edges[2]), edges[3]):
+        for sheet in (edges[3], edges[3] + 0.55 * (edges[4] - edges[3]), edges[4]):
             labels[np.abs(depth - sheet) < 0.4] = TISSUE["fascia"]
         return labels
 

@@ -19,6 +19,7 @@ from .randomisation import between, draw
 SIDES = ("left", "right")
 STEPS = 56  # voxels along the long axis of a shape's own grid, poles to poles
 MARGIN = 8  # voxels around it
+FAR = 8  # voxels from a surface, where its curvature no longer matters
 
 # Mean renal length by age in children: rounded from Rosenbaum et al., AJR 142 (1984) 467-469.
 _AGES_YEARS = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0)
@@ -101,10 +102,8 @@ class KidneyShape:
         return ((np.argwhere(self.phi_mm > 0) - middle)[:, ::-1] * self.spacing_mm).astype(np.float32)
 
     def phi_at(self, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
-        """Signed distance (...) float32 at points of the kidney's frame; beyond the shape's grid a lower bound of it.
-
-        The bound is the distance of the nearest point of the grid plus that to the grid, negative.
-        """
+        """Signed distance (...) float32 at points of the kidney's frame; beyond the shape's grid an upper bound of it,
+        below `-margin_mm`."""
         shape = self.phi_mm.shape
         index = [
             np.asarray(c, np.float32) / np.float32(self.spacing_mm) + np.float32((n - 1) / 2)
@@ -174,8 +173,7 @@ def shape_of(traits: KidneyTraits) -> KidneyShape:
     counts = np.ceil(half * np.array([1.5, 1.35, 1.15]) / step).astype(int) + MARGIN
     x, y, z = (np.arange(-n, n + 1, dtype=np.float32) * step for n in counts)
     level = _level(traits, half, x[None, None, :], y[None, :, None], z[:, None, None])
-    phi = signed_distance(_largest(level), float(step))
-    return _centred(phi, float(step), traits)
+    return _of_length(level, float(step), traits)
 
 
 def shape_from_mask(mask: Image, traits: KidneyTraits) -> KidneyShape:
@@ -204,16 +202,15 @@ def shape_from_mask(mask: Image, traits: KidneyTraits) -> KidneyShape:
     ras = np.stack([x, y, z], -1) @ mirror @ turn + centre
     soft = ndimage.gaussian_filter(_closed(inside, mask.spacing_mm).astype(np.float32), 1.0)
     level = ndimage.map_coordinates(soft, np.moveaxis(mask.ijk_of(ras)[..., ::-1], -1, 0), order=1) - np.float32(0.5)
-    phi = signed_distance(_largest(level), float(step))
-    scale = traits.length_mm / length
-    return _centred(phi * np.float32(scale), float(step * scale), traits)
+    return _of_length(level, float(step), traits)
 
 
 def signed_distance(level: np.ndarray, spacing_mm: float) -> np.ndarray:
     """Signed distance in mm, positive inside, to the zero level of a smooth function on a grid.
 
-    The closest point of every voxel is taken to be that of the nearest voxel beside the surface, found there by one
-    Newton step along the gradient; near a smooth surface the error is of second order in the spacing.
+    Every voxel is measured from the nearest voxel beside the surface, whose foot point is one Newton step along the
+    gradient away. Close by, the surface is taken for the sphere with that tangent and the whole volume's radius; from
+    afar, for the foot point.
 
     Args:
         level: (k, j, i), positive inside, crossing 0 with a gradient. spacing_mm: of the grid, isotropic.
@@ -227,17 +224,20 @@ def signed_distance(level: np.ndarray, spacing_mm: float) -> np.ndarray:
     if not beside.any():
         raise ValueError("The function has one sign on the whole grid, so there is no surface to measure from.")
     gradient = np.stack(np.gradient(level.astype(np.float32)))
-    newton = np.zeros_like(gradient)
-    steep = np.maximum(np.square(gradient[:, beside]).sum(0), 1e-12)
-    newton[:, beside] = np.clip(-level[beside] / steep * gradient[:, beside], -1.5, 1.5)
-    nearest = ndimage.distance_transform_edt(~beside, return_distances=False, return_indices=True)
-    k, j, i = nearest
-    offset = [
-        nearest[axis] + newton[axis][k, j, i] - np.arange(n).reshape([-1 if a == axis else 1 for a in range(3)])
-        for axis, n in enumerate(level.shape)
-    ]
-    distance = np.sqrt(sum(np.square(o, dtype=np.float32) for o in offset)) * np.float32(spacing_mm)
-    return np.where(inside, distance, -distance).astype(np.float32)
+    steep = np.sqrt(np.square(gradient).sum(0)) + np.float32(1e-9)
+    inwards = gradient / steep
+    depth = np.clip(level / steep, -1.5, 1.5).astype(np.float32)  # of the voxels beside the surface
+    at = np.stack(np.meshgrid(*(np.arange(n, dtype=np.float32) for n in level.shape), indexing="ij"))
+    k, j, i = ndimage.distance_transform_edt(~beside, return_distances=False, return_indices=True)
+    inwards = inwards[:, k, j, i]
+    offset = at - at[:, k, j, i]
+    height = (offset * inwards).sum(0) + depth[k, j, i]
+    aside = np.square(offset).sum(0) - np.square((offset * inwards).sum(0))
+    radius = np.float32(np.cbrt(3 / (4 * np.pi) * inside.sum()))
+    to_sphere = radius - np.sqrt(np.square(radius - height) + aside)
+    to_point = np.where(inside, 1, -1) * np.sqrt(np.square(height) + aside)
+    far = np.clip(np.abs(height) / FAR - 0.25, 0, 1)
+    return (((1 - far) * to_sphere + far * to_point) * np.float32(spacing_mm)).astype(np.float32)
 
 
 def _level(traits: KidneyTraits, half: np.ndarray, x, y, z) -> np.ndarray:
@@ -248,7 +248,8 @@ def _level(traits: KidneyTraits, half: np.ndarray, x, y, z) -> np.ndarray:
     v = v / (1 + traits.wedge * np.tanh(u))
     p = np.float32(traits.squareness)
     level = 1 - (np.abs(u) ** p + np.abs(v) ** p + np.abs(w) ** p) ** (1 / p)
-    notch = np.square((u + 1.05) / 0.5) + np.square((v - traits.hilum_forward) / 0.6) + np.square(w / traits.hilum_length)
+    notch = np.square((u + 1.05) / 0.5) + np.square(w / traits.hilum_length)
+    notch = notch + np.square((v - traits.hilum_forward) / 0.6)
     level -= traits.hilum_depth * np.exp(-notch)
     level += traits.hump * np.exp(-np.square((u - 1) / 0.5) - np.square(v / 0.7) - np.square((w + 0.1) / 0.35))
     rng = np.random.default_rng(traits.seed)
@@ -300,14 +301,14 @@ def _turn_to_superior(axis: np.ndarray) -> np.ndarray:
     return Rotation.from_rotvec(normal / sine * np.arctan2(sine, axis[2])).as_matrix()
 
 
-def _centred(phi: np.ndarray, step: float, traits: KidneyTraits) -> KidneyShape:
-    """Cut the grid to the kidney and a margin, the length exactly that of the traits."""
-    at = np.argwhere(phi > 0)
+def _of_length(level: np.ndarray, step_mm: float, traits: KidneyTraits) -> KidneyShape:
+    """The shape of an implicit function, its largest piece scaled to the traits' length, on a grid cut to a margin."""
+    level = _largest(level)
+    at = np.argwhere(level > 0)
     low, high = at.min(0), at.max(0)
-    # Poles to a part of a voxel: the distance of the last voxel inside to the surface.
-    middle = [at[at[:, 0] == end] for end in (low[0], high[0])]
-    length = (high[0] - low[0]) * step + sum(phi[tuple(end.T)].max() for end in middle)
-    padded = np.pad(phi, MARGIN, mode="edge")  # where the margin reaches past the grid; cut below
+    padded = np.pad(level, MARGIN, mode="edge")  # the margin may reach past the grid
     cut = padded[tuple(slice(a, b + 1 + 2 * MARGIN) for a, b in zip(low, high, strict=True))]
-    scale = traits.length_mm / length
-    return KidneyShape(np.ascontiguousarray(cut * np.float32(scale)), step * scale, traits)
+    phi = signed_distance(cut, step_mm)
+    poles = sum(float(phi[k].max()) for k in (MARGIN, -1 - MARGIN))  # the surface is this far beyond the end slices
+    scale = traits.length_mm / ((high[0] - low[0]) * step_mm + poles)
+    return KidneyShape(phi * np.float32(scale), step_mm * scale, traits)

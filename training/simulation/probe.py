@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from .acoustics import BLOCKING, TISSUE
 from .kidney_scene import Scene
 from .randomisation import draw
 from .sector import Sector
@@ -21,8 +22,10 @@ PHASED = 0.25  # share of matrix arrays whose beams leave one point
 RADII_MM = {"adult": (35, 62), "child": (12, 45)}
 SWINGS_MM = {"adult": (18, 50), "child": (10, 35)}
 BEYOND = (0.30, 0.95)  # depth shown behind the kidney's middle, over its length
-LEAST_VISIBLE = 0.6
-TRACKED = 0.5  # share of volumes whose header knows where the probe is; the others are shown with depth backwards
+ENOUGH = (0.55, 0.95)  # part of the kidney that must be in view and not in a shadow, before another window is sought
+ATTEMPTS = 40
+TRACKED = 0.5  # share of volumes whose header knows where the probe is
+UNTRACKED = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])  # in the others: lateral to R, elevation to S, depth to P
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,38 +58,62 @@ class Probe:
     def ijk_to_ras(self, scene: Scene, x, y, z) -> np.ndarray:
         """Matrix of voxels at evenly spaced x (i), y (j), z (k): in the patient, or without tracking on its own."""
         steps = np.diag([axis[1] - axis[0] for axis in (x, y, z)])
+        turn, place = UNTRACKED, np.zeros(3)
+        if self.tracked:
+            lateral = np.diag([-1.0 if self.mirrored else 1.0, 1, 1])
+            turn, place = lateral @ self.axes, lateral @ (self.origin_mm - (scene.x_midline, scene.y_middle, 0))
         matrix = np.eye(4)
-        if not self.tracked:
-            matrix[:3, :3] = np.array([[1, 0, 0], [0, 0, -1], [0, 1, 0]]) @ steps
-            return matrix
-        lateral = np.diag([-1.0 if self.mirrored else 1.0, 1, 1])
-        first = self.origin_mm + self.axes @ (x[0], y[0], z[0]) - (scene.x_midline, scene.y_middle, 0)
-        matrix[:3, :3], matrix[:3, 3] = lateral @ self.axes @ steps, lateral @ first
+        matrix[:3, :3], matrix[:3, 3] = turn @ steps, place + turn @ (x[0], y[0], z[0])
         return matrix
 
 
 def place_probe(rng: np.random.Generator, scene: Scene) -> tuple[Probe, Sector]:
-    """Draw an approach and a field of view that shows at least 60 % of the kidney."""
+    """Draw approaches until one shows enough of the kidney, not hidden by ribs, gas or lung; else the best of them."""
+    enough, best = rng.uniform(*ENOUGH), -1.0
+    tracked = bool(rng.random() < TRACKED)
+    for _ in range(ATTEMPTS):
+        probe, sector = _draw_probe(rng, scene, tracked)
+        shown = clear_part(scene, probe, sector)
+        if shown > best:
+            best, chosen = shown, (probe, sector)
+        if shown >= enough:
+            break
+    return chosen
+
+
+def clear_part(scene: Scene, probe: Probe, sector: Sector, points: int = 150, steps: int = 48) -> float:
+    """Part of the kidney that is in the field of view with nothing before it that sound does not pass."""
+    within = probe.to_probe(scene.points_mm[:: max(1, len(scene.points_mm) // points)])
+    within = within[sector.contains(*within.T)]
+    if not len(within):
+        return 0.0
+    r, theta, phi = (c.astype(np.float32)[:, None] for c in sector.beams_of(*within.T))
+    way = sector.points_of(r * np.linspace(0, 1, steps, dtype=np.float32), theta, phi)
+    labels, _ = scene.tissues_at(*(c.ravel() for c in probe.to_patient(*way)))
+    blocked = np.isin(labels.reshape(len(within), steps), [TISSUE[name] for name in BLOCKING]).any(1)
+    inside = sector.contains(*probe.to_probe(scene.points_mm).T).mean()
+    return float(inside * (1 - blocked.mean()))
+
+
+def _draw_probe(rng: np.random.Generator, scene: Scene, tracked: bool) -> tuple[Probe, Sector]:
     traits = scene.shape.traits
     population, length, mirrored = traits.population, traits.length_mm, traits.side == "left"
     approach = str(rng.choice(list(APPROACHES), p=_SHARES[population]))
     angle, climb = np.deg2rad([rng.uniform(*APPROACHES[approach]), rng.uniform(*CLIMB_DEG)])
     outwards = np.array([np.cos(angle) * np.cos(climb), np.sin(angle) * np.cos(climb), np.sin(climb)])
-    miss = rng.normal(0, AIM[rng.random() < 0.2] * length, 3)
-    phased, opening = rng.random() < PHASED, rng.uniform(*BEYOND)
-    radii = [0.0 if phased else rng.uniform(*table[population]) for table in (RADII_MM, SWINGS_MM)]
-    press = rng.uniform(0.0, 0.4) * scene.wall_mm
-    roll = np.deg2rad(rng.normal(0, ROLL_DEG) + (0 if rng.random() < LONGITUDINAL else 90) + rng.choice([0, 180]))
-    sector_rng, tracked = np.random.default_rng(rng.integers(2**63)), bool(rng.random() < TRACKED)
-    axes = _axes(-outwards, scene.axes[:, 2], roll, mirrored)
-    while True:
-        origin = scene.skin_in_direction(miss, outwards) - press * outwards
-        probe = Probe(approach, origin, axes, mirrored, tracked)
-        depth = float(np.linalg.norm(origin - miss) + opening * length)
-        sector = draw(Sector, sector_rng, population, depth_mm=depth, radius_mm=radii[0], swing_mm=radii[1])
-        if sector.contains(*probe.to_probe(scene.points_mm).T).mean() >= LEAST_VISIBLE:
-            return probe, sector
-        miss = 0.7 * miss
+    miss = rng.normal(0, AIM[int(rng.random() < 0.2)] * length, 3)
+    while scene.depth_under_skin(miss[0], miss[1]) < scene.wall_mm:
+        miss = 0.7 * miss  # aimed outside the body
+    radii = [0.0, 0.0]
+    if rng.random() >= PHASED:
+        radii = [rng.uniform(*table[population]) for table in (RADII_MM, SWINGS_MM)]
+    origin = scene.skin_in_direction(miss, outwards) - rng.uniform(0.1, 0.6) * scene.wall_mm * outwards
+    across = 0 if rng.random() < LONGITUDINAL else 90
+    roll = np.deg2rad(rng.normal(0, ROLL_DEG) + across + rng.choice([0, 180]))
+    depth = float(np.linalg.norm(origin - miss) + rng.uniform(*BEYOND) * length)
+    probe = Probe(approach, origin, _axes(-outwards, scene.axes[:, 2], roll, mirrored), mirrored, tracked)
+    sector = draw(Sector, rng, population, depth_mm=depth, radius_mm=radii[0], swing_mm=radii[1])
+    return probe, replace(sector, swing_mm=max(radii[1], 1.2 * sector.sag_mm))
 
 
 def _axes(depth: np.ndarray, long: np.ndarray, roll: float, mirrored: bool) -> np.ndarray:

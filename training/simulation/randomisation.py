@@ -1,10 +1,10 @@
 """Domain randomisation by declaration: a dataclass states the range of each of its fields, `draw` draws them all.
 
-    @dataclass(frozen=True)
-    class Beam:
-        frequency_mhz: float = between(2.0, 5.0, child=(4.0, 9.0))
+@dataclass(frozen=True)
+class Beam:
+    frequency_mhz: float = between(2.0, 5.0, child=(4.0, 9.0))
 
-    draw(Beam, rng, "child")
+draw(Beam, rng, "child")
 """
 
 from __future__ import annotations

@@ -35,6 +35,11 @@ class Sector:
         return self.depth_mm / RANGES
 
     @property
+    def sag_mm(self) -> float:
+        """How far the ends of the array lie behind its middle; `swing_mm` is no less, or beams would cross."""
+        return self.radius_mm * (1 - np.cos(np.deg2rad(self.opening_deg) / 2))
+
+    @property
     def ranges_mm(self) -> np.ndarray:
         """(RANGES,) from the face along a beam."""
         return (np.arange(RANGES) + 0.5) * self.step_mm
@@ -51,18 +56,20 @@ class Sector:
         theta, phi = np.deg2rad([self.opening_deg, self.swing_deg]) / 2
         x = (self.depth_mm + self.radius_mm) * np.sin(theta)
         y = (self.depth_mm + self.swing_mm) * np.sin(phi)
-        nearest = self.radius_mm * np.cos(theta) - self.radius_mm
-        z = (nearest + self.swing_mm) * np.cos(phi) - self.swing_mm
+        z = (self.swing_mm - self.sag_mm) * np.cos(phi) - self.swing_mm
         return np.array([[-x, -y, z], [x, y, self.depth_mm]])
 
     def points(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """x, y, z (RANGES, BEAMS, BEAMS) float32 of all samples: range, theta, phi."""
         theta, phi = (a.astype(np.float32) for a in self.angles)
-        rho = (self.ranges_mm + self.radius_mm).astype(np.float32)[:, None]
-        x = rho * np.sin(theta)
-        down = (rho * np.cos(theta) - np.float32(self.radius_mm - self.swing_mm))[..., None]
-        y, z = down * np.sin(phi), down * np.cos(phi) - np.float32(self.swing_mm)
-        return np.broadcast_to(x[..., None], y.shape), y, z
+        return self.points_of(self.ranges_mm.astype(np.float32)[:, None, None], theta[:, None], phi)
+
+    def points_of(self, r, theta, phi) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """x, y, z in mm of range in mm, theta and phi in rad; the inverse of `beams_of`."""
+        x = (r + self.radius_mm) * np.sin(theta)
+        down = (r + self.radius_mm) * np.cos(theta) - self.radius_mm + self.swing_mm
+        y, z = down * np.sin(phi), down * np.cos(phi) - self.swing_mm
+        return np.broadcast_to(x, y.shape), y, z
 
     def arcs_mm(self) -> tuple[np.ndarray, np.ndarray]:
         """Distance (RANGES,) of neighbouring beams along theta and phi, at every range, in the middle of the sector."""
@@ -72,7 +79,7 @@ class Sector:
         ) * np.ptp(phi) / (BEAMS - 1)
 
     def beams_of(self, x, y, z) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Range in mm, theta and phi in rad of points in the probe's frame; the inverse of `points`."""
+        """Range in mm, theta and phi in rad of points in the probe's frame; the inverse of `points_of`."""
         down = np.hypot(y, z + self.swing_mm) - self.swing_mm
         phi = np.arctan2(y, z + self.swing_mm)
         return (*self._in_plane(x, down), phi)
@@ -81,8 +88,10 @@ class Sector:
         """Mask of the points in the field of view."""
         r, theta, phi = self.beams_of(x, y, z)
         inside = (r >= 0) & (r <= self.depth_mm)
-        return inside & (np.abs(theta) <= np.deg2rad(self.opening_deg) / 2) & (
-            np.abs(phi) <= np.deg2rad(self.swing_deg) / 2
+        return (
+            inside
+            & (np.abs(theta) <= np.deg2rad(self.opening_deg) / 2)
+            & (np.abs(phi) <= np.deg2rad(self.swing_deg) / 2)
         )
 
     def _in_plane(self, x, down) -> tuple[np.ndarray, np.ndarray]:

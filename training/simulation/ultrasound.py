@@ -15,10 +15,10 @@ import numpy as np
 from scipy import fft, ndimage
 from SlicerHPOLib.image import Image
 
-from .acoustics import ATTENUATION, IMPEDANCE, TISSUE, Acoustics
-from .kidney_interior import draw_interior
-from .kidney_scene import Scene, draw_body
-from .kidney_shape import KidneyShape, draw_traits, shape_from_mask, shape_of, signed_distance
+from .acoustics import ATTENUATION, BLOCKING, TISSUE_NAMES, Acoustics
+from .kidney_interior import Interior, draw_interior
+from .kidney_scene import Body, Scene, draw_body
+from .kidney_shape import KidneyShape, KidneyTraits, draw_traits, shape_from_mask, shape_of, signed_distance
 from .probe import Probe, place_probe
 from .randomisation import POPULATIONS, between, draw
 from .sector import BEAMS, RANGES, Sector
@@ -42,14 +42,14 @@ class Beam:
     side_lobe_beams: float = between(8, 20)  # distance from the main lobe
     reverberation_db: float = between(-34, -12)  # of each bounce between the wall's interfaces
     bounce_mm: float = between(5, 25, child=(3, 10))
-    tgc_slope: float = between(0.85, 1.15)  # over the soft tissues' attenuation
+    tgc_slope: float = between(0.92, 1.12)  # over the attenuation of soft tissue
     tgc_ripple_db: float = between(0.0, 3.0)
     tgc_phase: float = between(0.0, 6.28)
     noise_db: float = between(-45, -8)  # at the far end, over the liver's echoes
     dynamic_range_db: float = between(45, 75)
     grey: float = between(0.36, 0.56)  # of the liver
     gamma: float = between(0.85, 1.2)
-    breathing_mm: float = between(0.0, 2.5)  # blur along the body
+    breathing_mm: float = between(0.0, 2.5, child=(0.0, 1.2))  # blur along the body
 
     @property
     def wavelength_mm(self) -> float:
@@ -73,9 +73,9 @@ class Beam:
 class Parameters:
     """All that was drawn for one volume, from which it can be made again."""
 
-    traits: object
-    interior: object
-    body: object
+    traits: KidneyTraits
+    interior: Interior
+    body: Body
     acoustics: Acoustics
     probe: Probe
     sector: Sector
@@ -147,7 +147,8 @@ def simulate_ultrasound(
     grey = render(labels.reshape(RANGES, BEAMS, BEAMS), sector, acoustics, beam, rng)
     box = sector.box_mm
     counts = np.ceil(np.ptp(box, axis=0) / spacing_mm).astype(int) if size is None else np.full(3, size)
-    x, y, z = ((np.arange(n) - (n - 1) / 2) * spacing_mm + middle for n, middle in zip(counts, box.mean(0), strict=True))
+    centred = [(np.arange(n) - (n - 1) / 2) * spacing_mm for n in counts]
+    x, y, z = (axis + middle for axis, middle in zip(centred, box.mean(0), strict=True))
     voxels = sector.scan_convert(grey, x, y, z, spacing_mm)
     seen = voxels > 0
     blur = beam.breathing_mm * np.abs(probe.axes[2, ::-1]) / spacing_mm
@@ -178,7 +179,8 @@ def echoes(
     """Complex echoes (RANGES, BEAMS, BEAMS) complex64, time-gain compensated; speckle of the liver has power 1."""
     specular = _specular(labels, sector, acoustics)
     gain = 10 ** (transmission_db(labels, sector, acoustics, beam) / 20)
-    gain *= 10 ** (tgc_db(sector, beam) / 20)[:, None, None]
+    compensation = tgc_db(sector, acoustics, beam)
+    gain *= 10 ** (compensation / 20)[:, None, None]
     strength = 10 ** (acoustics.echogenicity_db() / 20)[labels] * _mottle(sector, acoustics, rng)
     field = _complex_normal(rng, labels.shape)
     field *= strength
@@ -186,7 +188,6 @@ def echoes(
     field *= gain
     field = _convolve_across(field, sector, beam)
     _reverberate(field, specular * gain, sector, beam)
-    compensation = tgc_db(sector, beam)
     noise = 10 ** ((beam.noise_db + compensation - compensation[-1]) / 20)
     field += _complex_normal(rng, labels.shape) * noise[:, None, None].astype(np.float32)
     return _convolve_along(field, sector, beam)
@@ -201,18 +202,18 @@ def compress(envelope: np.ndarray, beam: Beam) -> np.ndarray:
 def transmission_db(labels: np.ndarray, sector: Sector, acoustics: Acoustics, beam: Beam) -> np.ndarray:
     """What is lost to and fro on the way to each sample, dB, not above 0: the sum of attenuation along its beam."""
     per_step = ATTENUATION * np.float32(2 * beam.frequency_mhz * sector.step_mm / 10)
-    soft = np.isin(np.arange(len(ATTENUATION)), [TISSUE["bone"], TISSUE["gas"], TISSUE["lung"]], invert=True)
+    soft = np.isin(TISSUE_NAMES, BLOCKING, invert=True)
     per_step = np.where(soft, per_step * acoustics.attenuation, per_step).astype(np.float32)
     loss = per_step[labels]
     np.cumsum(loss, axis=0, out=loss)
     return -np.minimum(loss, 120)
 
 
-def tgc_db(sector: Sector, beam: Beam) -> np.ndarray:
-    """Time-gain compensation (RANGES,) in dB: the attenuation of average soft tissue, imperfectly."""
+def tgc_db(sector: Sector, acoustics: Acoustics, beam: Beam) -> np.ndarray:
+    """Time-gain compensation (RANGES,) in dB: the attenuation of the patient's average soft tissue, imperfectly."""
     r = sector.ranges_mm
     ripple = beam.tgc_ripple_db * np.sin(2 * np.pi * r / sector.depth_mm * 1.3 + beam.tgc_phase)
-    return (beam.tgc_slope * 2 * 0.55 * beam.frequency_mhz * r / 10 + ripple).astype(np.float32)
+    return (beam.tgc_slope * acoustics.attenuation * 2 * 0.57 * beam.frequency_mhz * r / 10 + ripple).astype(np.float32)
 
 
 def _beam_width(ranges_mm, focus_mm: float, aperture_mm: float, wavelength_mm: float) -> np.ndarray:
@@ -232,7 +233,7 @@ def _complex_normal(rng: np.random.Generator, shape) -> np.ndarray:
 
 def _specular(labels: np.ndarray, sector: Sector, acoustics: Acoustics) -> np.ndarray:
     """Echo amplitude of interfaces: the step of impedance, weakened as they turn away from the beam."""
-    smooth = IMPEDANCE[labels]
+    smooth = acoustics.impedance_mrayl()[labels]
     for axis in range(3):
         smooth = ndimage.uniform_filter1d(smooth, 3, axis)
     along, theta, phi = (np.gradient(smooth, axis=axis) for axis in range(3))
