@@ -125,7 +125,7 @@ def test_real_volumes_are_read_with_the_truth_of_their_manifest(tmp_path):
     assert set(a.truth) == {INDEX["pelvis"]}
     assert np.flatnonzero(b.truth >= 0).tolist() == list(range(10, 20))
     assert c.boundaries_mm == {"abdomen/chest": 95.0, "chest/head": 195.0}
-    assert (c.truth[5:14] == -1).all()  # within 40 mm of 95 mm
+    assert (c.truth[6:14] == -1).all()  # within 40 mm of 95 mm
     assert c.truth[0] == INDEX["abdomen"]
     text = describe("real", measure([a, b, c], PLAIN))
     assert "main region right: 1 of 3" in text
