@@ -17,7 +17,7 @@ import numpy as np
 from ..image import Image, ImageError, reorient_to_ras
 
 SPACING_MM, SIZE = 4.0, 80  # the source's grid
-LOW_PERCENTILE, HIGH_PERCENTILE = 1.0, 99.5  # of the volume: what becomes 0 and 1
+LOW_PERCENTILE, HIGH_PERCENTILE = 1.0, 99.5  # of the field of view: what becomes 0 and 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +64,8 @@ def to_grid(image: Image, grid: Grid) -> np.ndarray:
 
     Returns:
         (k, j, i) float32: smoothed as far as the grid is coarser, scaled so that the percentiles 1 and 99.5 of the
-        volume become 0 and 1 and clipped there; 0 outside the volume and everywhere in a constant one.
+        voxels above the lowest value (which is that of a sector's surroundings) become 0 and 1, and clipped there; 0
+        outside the volume and everywhere in a constant one.
 
     Raises:
         ImageError: the grid's axes are not the image's, or voxels are not finite.
@@ -77,11 +78,13 @@ def to_grid(image: Image, grid: Grid) -> np.ndarray:
     seen = np.einsum("k,j,i->kji", *(w.any(axis=1) for w in weights))
     if not np.isfinite(values).all():
         raise ImageError(f"{image.name or 'The image'} has voxels that are not finite; replace them by numbers first.")
-    if not seen.any():
-        return values
-    low, high = np.percentile(values[seen], (LOW_PERCENTILE, HIGH_PERCENTILE))
+    shown = values[seen]
+    shown = shown[shown > shown.min()] if shown.size else shown  # outside the field of view all voxels are the lowest
+    if not shown.size:
+        return np.zeros_like(values)
+    low, high = np.percentile(shown, (LOW_PERCENTILE, HIGH_PERCENTILE))
     if high <= low:
-        low, high = values[seen].min(), values[seen].max()
+        low, high = values[seen].min(), shown.max()
     scaled = (values - low) / max(high - low, np.finfo(np.float32).tiny)
     return (np.clip(scaled, 0, 1) * seen).astype(np.float32)
 

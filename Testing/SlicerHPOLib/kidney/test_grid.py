@@ -93,6 +93,16 @@ def test_input_lies_between_0_and_1_for_every_voxel_type(dtype):
     assert values.dtype == np.float32 and values.min() == 0 and values.max() == 1
 
 
+def test_a_small_sector_in_black_is_scaled_as_if_alone():
+    rng = np.random.default_rng(4)
+    sector = rng.uniform(50, 100, (10, 10, 10))
+    voxels = np.zeros((40, 40, 40))
+    voxels[15:25, 15:25, 15:25] = sector
+    values = to_grid(Image(voxels, np.eye(4)), working_grid(Image(voxels, np.eye(4)), 1.0, 40))[15:25, 15:25, 15:25]
+    low, high = np.percentile(sector, (1, 99.5))
+    np.testing.assert_allclose(values, np.clip((sector - low) / (high - low), 0, 1), atol=1e-5)
+
+
 def test_a_constant_volume_gives_zeros():
     image = Image(np.full((5, 5, 5), 7.0), np.eye(4))
     assert not to_grid(image, working_grid(image, 1.0, 5)).any()
