@@ -123,7 +123,7 @@ def confidence(volume: np.ndarray, phi: np.ndarray, spacing_mm: float) -> float:
     near = np.abs(phi) < WINDOW_MM
     if not (near & (phi > 0)).any():
         return 0.0
-    band = torch.tensor(near[None, None], dtype=torch.float32)
+    band = torch.tensor((near & _seen(volume))[None, None], dtype=torch.float32)
     image = torch.tensor(volume, dtype=torch.float32)[None, None]
     window = WINDOW_MM / spacing_mm
     (mean_in, var_in), (mean_out, var_out) = (
@@ -177,6 +177,7 @@ class _Problem:
         self.centre_mm, self.window = centre_mm, WINDOW_MM / (self.grid_mm * step)
         self.lattice, self.lattice_mm = lattice_of(template.phi.shape, template.spacing_mm, LATTICE_MM)
         image = torch.tensor(volume, dtype=torch.float32)[None, None]
+        seen = torch.tensor(_seen(volume), dtype=torch.float32)[None, None]
         image = smooth(image, 0.5 * step)
         reach = (template.phi.shape[0] - 1) * template.spacing_mm / 2
         middle = np.array(centre_of(grid.shape, self.grid_mm)) + centre_mm.numpy()
@@ -184,6 +185,7 @@ class _Problem:
         high = np.round((middle[::-1] + reach) / self.grid_mm).astype(int) + 1
         box = tuple(slice(a, max(b, a + 4), step) for a, b in zip(low, high, strict=True))
         self.image = image[(slice(None), slice(None), *box)]
+        self.seen = seen[(slice(None), slice(None), *box)]
         self.points = points_of(grid.shape, self.grid_mm, image)[(slice(None), *box)]
         self.count = float((template.phi > 0).sum()) * (template.spacing_mm / (self.grid_mm * step)) ** 3
 
@@ -202,11 +204,12 @@ class _Problem:
         """r_in and r_out (batch, 1, ...) of the regions as they are, cut where one is far more likely."""
         inside = heaviside(self.deformed(state, self.points)[0], WIDTH_MM)
         both = []
-        for weight in (inside, 1 - inside):
+        for weight in (inside * self.seen, (1 - inside) * self.seen):
             mean, variance = _statistics(self.image, weight, self.window)
             both.append(0.5 * ((self.image - mean) ** 2 / variance + variance.log()))
         ratio = (both[0] - both[1]).clamp(-MOST_UNLIKELY, MOST_UNLIKELY)
-        return both[1] + ratio, both[1]
+        outside = self.seen * both[1]
+        return outside + self.seen * ratio, outside
 
     def energy(self, state: _State, costs: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
         """E (batch,), a kidney's voxel counting 1."""
@@ -283,6 +286,13 @@ def _statistics(image: torch.Tensor, weight: torch.Tensor, window: float) -> tup
         for power, mean in zip((image, image**2), everywhere, strict=True)
     )
     return first, (second - first**2).clamp_min(0) + LEAST_DEVIATION**2
+
+
+def _seen(volume: np.ndarray) -> np.ndarray:
+    """(k, j, i) bool: the field of view, outside of which a volume is exactly 0; holes in it are seen."""
+    from scipy.ndimage import binary_closing
+
+    return binary_closing(np.pad(volume > 0, 3), iterations=3)[3:-3, 3:-3, 3:-3]
 
 
 def _spacing(grid: Grid) -> float:

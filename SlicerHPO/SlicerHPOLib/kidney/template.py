@@ -1,6 +1,6 @@
 """The template: the kidney's shape as an unsaturated signed distance in mm, positive inside (Bertrand 2019, 4.3).
 
-From one mask, as in the source, or from many: their mean and its modes of variation, the principal components of their
+From one shape, as in the source, or from many: their mean and its modes of variation, the principal components of their
 aligned signed distances (Leventon et al. 2000; Prevost et al. 2013).
 
 The template's frame: origin in the middle of its box; z along the longest principal axis of the kidney, to the superior
@@ -129,33 +129,37 @@ def _normal(level: np.ndarray, spacing_mm: np.ndarray) -> np.ndarray:
     return gradient / np.maximum(np.linalg.norm(gradient, axis=0), 1e-6)
 
 
-def template_of(mask: Image, spacing_mm: float = SPACING_MM, size: int = SIZE) -> Template:
-    """The template of one mask, at its own size, without modes.
+def template_of(distance: Image, spacing_mm: float = SPACING_MM, size: int = SIZE) -> Template:
+    """The template of one shape, at its own size, without modes.
+
+    Args:
+        distance: signed distance in mm (see `signed_distance`).
 
     Raises:
-        TemplateError: the mask is empty or full, or larger than the template's box.
+        TemplateError: the shape is larger than the template's box.
     """
-    distance = signed_distance(mask)
     phi = _resampled(distance, _moments(distance), spacing_mm, size)
     return _checked(Template(phi, np.zeros((0, *phi.shape)), np.zeros(0), spacing_mm))
 
 
-def mean_template(masks: Sequence[Image], modes: int = 8, spacing_mm: float = SPACING_MM, size: int = SIZE) -> Template:
-    """Mean shape of many masks with its modes of variation.
+def mean_template(
+    distances: Sequence[Image], modes: int = 8, spacing_mm: float = SPACING_MM, size: int = SIZE
+) -> Template:
+    """Mean of many shapes with its modes of variation.
 
-    Masks are brought to the size and place of the first by their moments; of the four rotations that keep the principal
+    Shapes are brought to the size and place of the first by their moments; of the four rotations that keep the main
     axes, the one nearest to the mean is taken, and refined by least squares (translation, rotation, one scale). The
-    mean's size is the geometric mean of the masks'.
+    mean's size is the geometric mean of theirs.
 
     Args:
-        masks: at least 2, of kidneys of either side. modes: how many are kept, fewer if there are fewer.
+        distances: signed distances in mm (see `signed_distance`) of at least 2 kidneys of either side. modes: how many
+            are kept, fewer if there are fewer.
 
     Raises:
-        TemplateError: fewer than 2 masks, or one is empty, full or larger than the template's box.
+        TemplateError: fewer than 2 shapes, or the mean is larger than the template's box.
     """
-    if len(masks) < 2:
-        raise TemplateError(f"A mean shape needs at least 2 masks, not {len(masks)}.")
-    distances = [signed_distance(mask) for mask in masks]
+    if len(distances) < 2:
+        raise TemplateError(f"A mean shape needs at least 2 shapes, not {len(distances)}.")
     frames = [_moments(distance) for distance in distances]
     size_mm = np.exp(np.mean([np.log(frame.size_mm) for frame in frames]))
     frames = [replace(frame, scale=frame.size_mm / size_mm) for frame in frames]

@@ -28,7 +28,11 @@ def a_ball(radius_mm, spacing=(1.0, 1.0, 1.0), centre_mm=(0.3, -0.2, 0.4), shape
     return Image((true > 0).astype(np.uint8), matrix), true
 
 
-def aligned_template(template):
+def a_bean(*place, **traits):
+    return signed_distance(bean_mask(*place, **traits))
+
+
+def extents_mm(template):
     """Extents (x, y, z) in mm of the template's inside."""
     inside = np.argwhere(template.phi > 0)[:, ::-1] * template.spacing_mm
     return np.ptp(inside, axis=0) + template.spacing_mm
@@ -71,16 +75,16 @@ def test_a_mask_without_a_surface_is_refused(value, word):
 
 @pytest.mark.parametrize("rotation", [(0, 0, 0), (0.4, -0.3, 0.5), (1.4, 0.3, 2.5)])
 def test_a_template_is_in_its_own_frame_however_the_mask_lies(rotation):
-    template = template_of(bean_mask(rotation, (8, -5, 6)))
-    reference = template_of(bean_mask())
+    template = template_of(a_bean(rotation, (8, -5, 6)))
+    reference = template_of(a_bean())
     expected = reference.phi if (Rotation.from_rotvec(rotation).as_matrix() @ [0, 0, 1])[2] > 0 else reference.phi[::-1]
     assert dice(template.phi > 0, expected > 0) > 0.96
-    length = aligned_template(template)
+    length = extents_mm(template)
     assert length[2] == pytest.approx(102, abs=6) and length[2] > length[0] > length[1]
 
 
 def test_x_leads_away_from_the_hilum():
-    template = template_of(bean_mask((0.2, 0.1, 2.0)))
+    template = template_of(a_bean((0.2, 0.1, 2.0)))
     inside = template.phi[28] > 0  # the middle plane: the notch is at -x
     x = (np.arange(56) - 27.5) * 3
     row = inside[28]
@@ -93,25 +97,25 @@ def test_a_mask_in_a_left_handed_volume_gives_the_same_template():
     matrix[:, 3] += matrix[:, 0] * (mask.shape[2] - 1)
     matrix[:, 0] *= -1
     twin = Image(mask.voxels[:, :, ::-1], matrix)
-    difference = np.abs(template_of(twin).phi - template_of(mask).phi)
+    difference = np.abs(template_of(signed_distance(twin)).phi - template_of(signed_distance(mask)).phi)
     assert difference.mean() < 0.03 and difference.max() < 1.25  # mm: one of two equally near voxels is taken
 
 
 def test_the_mean_of_one_shape_in_many_places_is_that_shape():
     rng = np.random.default_rng(0)
-    masks = [bean_mask(rng.normal(0, 0.5, 3), rng.normal(0, 6, 3), scale) for scale in (0.8, 0.9, 1.0, 1.1)]
-    template = mean_template(masks, modes=2)
-    alone = template_of(bean_mask(scale=(0.8 * 0.9 * 1.0 * 1.1) ** 0.25))
+    beans = [a_bean(rng.normal(0, 0.5, 3), rng.normal(0, 6, 3), scale) for scale in (0.8, 0.9, 1.0, 1.1)]
+    template = mean_template(beans, modes=2)
+    alone = template_of(a_bean(scale=(0.8 * 0.9 * 1.0 * 1.1) ** 0.25))
     assert dice(template.phi > 0, alone.phi > 0) > 0.96
     assert np.abs(template.modes[:, np.abs(template.phi) < 10]).mean() < 0.8  # mm: hardly any variation is left
 
 
 def test_modes_recover_the_one_trait_that_varies():
     bends = np.linspace(0.0, 0.6, 7)
-    masks = [bean_mask((0.1 * k, 0, 0.1), (3, -2, k), bend=b, notch=0.0) for k, b in enumerate(bends)]
-    template = mean_template(masks, modes=3)
+    beans = [a_bean((0.1 * k, 0, 0.1), (3, -2, k), bend=b, notch=0.0) for k, b in enumerate(bends)]
+    template = mean_template(beans, modes=3)
     assert template.explained[0] > 0.6 and (np.diff(template.explained) <= 0).all()
-    straight, bent = template_of(masks[0]).phi, template_of(masks[-1]).phi
+    straight, bent = template_of(beans[0]).phi, template_of(beans[-1]).phi
     volume = (template.phi > 0).sum()
     for phi in (straight, bent):
         best = max(
@@ -124,7 +128,7 @@ def test_modes_recover_the_one_trait_that_varies():
 
 
 def test_the_mean_is_a_symmetric_distance():
-    template = mean_template([bean_mask((0.3, 0, 0)), bean_mask((0, 0.2, 0), bend=0.2)], modes=1)
+    template = mean_template([a_bean((0.3, 0, 0)), a_bean((0, 0.2, 0), bend=0.2)], modes=1)
     assert dice(template.phi > 0, template.phi[:, ::-1] > 0) > 0.999
     slope = np.linalg.norm(np.gradient(template.phi, 3.0), axis=0)
     assert np.median(slope[np.abs(template.phi) < 12]) == pytest.approx(1, abs=0.02)
@@ -132,7 +136,7 @@ def test_the_mean_is_a_symmetric_distance():
 
 
 def test_a_template_is_read_as_it_was_written(tmp_path):
-    template = mean_template([bean_mask(bend=b) for b in (0.1, 0.3, 0.5)], modes=2)
+    template = mean_template([a_bean(bend=b) for b in (0.1, 0.3, 0.5)], modes=2)
     path = save_template(template, tmp_path / "kidney.safetensors")
     again = load_template(path)
     np.testing.assert_array_equal(again.phi, template.phi)
@@ -149,7 +153,7 @@ def test_a_file_that_is_no_template_is_refused(tmp_path):
     with pytest.raises(TemplateError, match="is not a template"):
         load_template(path)
     with pytest.raises(TemplateError, match=r"\.safetensors"):
-        save_template(template_of(bean_mask()), tmp_path / "x.npz")
+        save_template(template_of(a_bean()), tmp_path / "x.npz")
 
 
 def test_wrong_templates_are_refused():
@@ -162,10 +166,10 @@ def test_wrong_templates_are_refused():
         Template(-np.ones((3, 3, 3)), np.zeros((0, 3, 3, 3)), np.ones(0), 1.0)
     with pytest.raises(TemplateError, match="At most 0 coefficients"):
         Template(phi, np.zeros((0, 3, 3, 3)), np.ones(0), 1.0).shape([1.0])
-    with pytest.raises(TemplateError, match="at least 2 masks"):
-        mean_template([bean_mask()])
+    with pytest.raises(TemplateError, match="at least 2 shapes"):
+        mean_template([a_bean()])
     with pytest.raises(TemplateError, match="does not fit"):
-        template_of(bean_mask(), size=20)
+        template_of(a_bean(), size=20)
 
 
 def test_modes_add_standard_deviations():
