@@ -251,6 +251,7 @@ def _draw_curves(axis: Axes, answer: FieldOfView) -> None:
             axis.plot(known, answer.positions_mm, color=COLOURS[name], **style)
     axis.set_xlim(-0.02, 1.02)
     axis.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
+    axis.get_xticklabels()[0].set_horizontalalignment("left")  # clear of the last number of the view beside it
     axis.set_title("Class probabilities", fontsize=_TEXT, pad=3)
     axis.set_xlabel("probability (bold: smoothed)", fontsize=_TEXT, labelpad=1)
 
