@@ -50,14 +50,19 @@ def test_a_sample_of_one_region_is_recognised(classifier, name, main):
     assert sample(classifier, name).main_region.name == main
 
 
+# The highest slice with liver, read from the images (slices 52 and 41 of 128, 3.9 mm each). `torso_regions.json` puts
+# the boundary at 28 and -15 mm, in the middle of the heart and lungs, more than 90 mm above the liver.
+LIVER_TOP_MM = {"torso_h1_0006.nii.gz": -66.0, "torso_h1_0007.nii.gz": -111.0}
+
+
 @pytest.mark.skipif(not (REAL / "manifest.csv").exists(), reason="the real volumes of shared/data/mri are not here")
 def test_real_volumes_are_recognised(classifier):
-    """20 main regions of 23, 85 % of the slices away from boundaries, torso boundaries within 40 mm."""
+    """20 main regions of 23, 85 % of the slices away from boundaries; torso boundaries at the top of the liver."""
     cases = list(real_cases(classifier, REAL))
     report = measure(cases, classifier.decision)
     assert report.main_right >= 20, report.wrong_volumes
     assert report.as_json()["slice_accuracy"] >= 0.85
     for case in cases:
-        if "abdomen/chest" in case.boundaries_mm:
+        if case.name in LIVER_TOP_MM:
             found = {b.name: b.position_mm for b in case.decide(classifier.decision).boundaries}
-            assert abs(found["abdomen/chest"] - case.boundaries_mm["abdomen/chest"]) <= 40
+            assert abs(found["abdomen/chest"] - LIVER_TOP_MM[case.name]) <= 40
