@@ -4,25 +4,23 @@ unpickled."""
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
+from SlicerHPOLib.files import replacing
 
 
 def save_checkpoint(path: str | Path, network: torch.nn.Module, optimizer: torch.optim.Optimizer, state: dict) -> None:
     """Write network, optimizer and `state` (JSON) to one file, atomically."""
-    path = Path(path)
     tensors = {f"network.{name}": t.detach().clone().contiguous() for name, t in network.state_dict().items()}
     for index, values in optimizer.state_dict()["state"].items():
         tensors |= {
             f"optimizer.{index}.{key}": torch.as_tensor(value).clone().contiguous() for key, value in values.items()
         }
-    partial = path.with_name(path.name + ".partial")
-    save_file(tensors, partial, metadata={"state": json.dumps(state)})
-    os.replace(partial, path)
+    with replacing(path) as temporary:
+        save_file(tensors, temporary, metadata={"state": json.dumps(state)})
 
 
 def load_checkpoint(path: str | Path, network: torch.nn.Module, optimizer: torch.optim.Optimizer | None = None) -> dict:

@@ -9,7 +9,6 @@ goes on where it stopped.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 from SlicerHPOLib.fieldofview.slices import DIMMEST, HIGH_PERCENTILE, LOW_PERCENTILE, resize_weights, scale_intensity
+from SlicerHPOLib.files import replacing
 from SlicerHPOLib.job import Job
 
 from ..simulation.anatomy import Anatomy
@@ -128,9 +128,8 @@ def _make_shard(out: str, shard: int, volumes: int, per_volume: int, size: int, 
         parts.append(volume_slices(volume, rng, per_volume, size, index))
     slices = Slices.join(parts)
     path = Path(out) / f"shard-{shard:05d}.npz"
-    partial = path.with_suffix(".partial.npz")
-    np.savez(partial, **{name: getattr(slices, name) for name in Slices.FIELDS})
-    os.replace(partial, path)
+    with replacing(path) as temporary:
+        np.savez(temporary, **{name: getattr(slices, name) for name in Slices.FIELDS})
     return len(slices)
 
 
@@ -179,7 +178,7 @@ def simulate(
 
 def load(folder: str | Path) -> Slices:
     """All slices of a data set. Raises ValueError if there are none."""
-    paths = sorted(p for p in Path(folder).glob("shard-*.npz") if ".partial" not in p.name)
+    paths = sorted(Path(folder).glob("shard-*.npz"))
     if not paths:
         raise ValueError(
             f"{folder} holds no data set (no shard-*.npz). "

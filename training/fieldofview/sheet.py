@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from SlicerHPOLib.fieldofview.regions import CLASSES
+from SlicerHPOLib.files import replacing
 from SlicerHPOLib.job import Job
 
 from ..simulation.protocols import PROTOCOLS
@@ -46,11 +47,9 @@ def contact_sheet(
         axes[n, 0].text(
             -0.05, 0.5, protocol, transform=axes[n, 0].transAxes, rotation=90, ha="right", va="center", fontsize=6
         )
-    out = Path(out)
-    partial = out.with_name(f".{out.name}.partial.png")
-    figure.savefig(partial, dpi=130)
-    partial.replace(out)
-    return out
+    with replacing(out) as temporary:
+        figure.savefig(temporary, dpi=130)
+    return Path(out)
 
 
 def shares(labels: np.ndarray) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import csv
 import math
-import os
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -19,6 +18,7 @@ import torch
 from SlicerHPOLib.fieldofview.classifier import network_batch
 from SlicerHPOLib.fieldofview.network import Architecture, build
 from SlicerHPOLib.fieldofview.regions import CLASSES
+from SlicerHPOLib.files import replacing
 from SlicerHPOLib.job import Job
 from torch.nn import functional
 
@@ -182,13 +182,11 @@ def validate(
 
 
 def _write_curves(out: Path, curves: list[dict]) -> None:
-    """curves.csv, and curves.png where matplotlib is installed."""
-    partial = out / "curves.csv.partial"
-    with partial.open("w", newline="") as file:
+    """curves.csv and curves.png."""
+    with replacing(out / "curves.csv") as temporary, temporary.open("w", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
         writer.writerows(curves)
-    os.replace(partial, out / "curves.csv")
     from matplotlib.figure import Figure
 
     figure = Figure((8, 3.2), layout="constrained")
@@ -200,4 +198,5 @@ def _write_curves(out: Path, curves: list[dict]) -> None:
     loss.legend()
     error.plot(epochs, [100 * c["validation_error"] for c in curves], color="C1")
     error.set(xlabel="epoch", ylabel="validation error per slice (%)", ylim=(0, None))
-    figure.savefig(out / "curves.png", dpi=120)
+    with replacing(out / "curves.png") as temporary:
+        figure.savefig(temporary, dpi=120)

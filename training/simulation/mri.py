@@ -331,10 +331,13 @@ def _acquire(intensity: np.ndarray, artefacts: Artefacts, rng: np.random.Generat
     return (np.maximum(image / bright, 0) ** artefacts.gamma).astype(np.float32)
 
 
-def render_image(volume: Volume, rng: np.random.Generator) -> Image:
-    """The whole volume as an Image, voxels (k, j, i) along S, A and R in unsigned 16 bit, as a scanner would export
-    it."""
-    planes, spacing, _ = render_planes(volume, volume.positions_mm, rng)
+def render_image(volume: Volume, rng: np.random.Generator, longest: int | None = None) -> Image:
+    """The whole volume as a scanner would export it: voxels (k, j, i) along S, A and R in unsigned 16 bit.
+
+    Args:
+        longest: at most this many voxels along R and A, see `render_planes`.
+    """
+    planes, spacing, _ = render_planes(volume, volume.positions_mm, rng, longest)
     voxels = np.round(np.clip(planes, 0, 4) * 1000).astype(np.uint16)[:, ::-1, ::-1]
     rows, columns = voxels.shape[1:]
     scan = volume.scan
