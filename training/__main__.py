@@ -121,7 +121,7 @@ def _evaluate(options, job: Job) -> None:
 
     classifier = Classifier.load(find_bundle(options.model))
     if options.volumes:
-        cases = simulated_cases(classifier, options.volumes, TEST_SEED, options.maps_dir, job)
+        cases = simulated_cases(classifier, options.volumes, TEST_SEED, options.maps_dir, job=job)
         print(describe("simulated", measure(cases, classifier.decision)))
     if options.real:
         print(describe("real", measure(real_cases(classifier, options.real, job), classifier.decision)))

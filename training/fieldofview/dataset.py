@@ -92,12 +92,18 @@ def volume_slices(volume: Volume, rng: np.random.Generator, count: int, size: in
     return everything.where((tissue >= LEAST_TISSUE) & (shown >= LEAST_TISSUE))
 
 
-_maps: list | None = None
+_maps: list = []
 
 
-def _start_worker(maps_dir: str | None, split: str) -> None:
+def start_worker(maps_dir: str | Path | None, split: str) -> None:
+    """Load the label maps of a split once in each worker process."""
     global _maps
     _maps = load_maps(maps_dir, split)
+
+
+def worker_maps() -> list[tuple[float, list[Anatomy]]]:
+    """What `start_worker` has loaded in this process."""
+    return _maps
 
 
 def load_maps(maps_dir: str | Path | None, split: str) -> list[tuple[float, list[Anatomy]]]:
@@ -164,7 +170,7 @@ def simulate(
     shards = range(-(-volumes // VOLUMES_PER_SHARD))
     todo = [s for s in shards if not (out / f"shard-{s:05d}.npz").exists()]
     arguments = (None if maps_dir is None else str(maps_dir), split)
-    with ProcessPoolExecutor(workers, initializer=_start_worker, initargs=arguments) as pool:
+    with ProcessPoolExecutor(workers, initializer=start_worker, initargs=arguments) as pool:
         running = [pool.submit(_make_shard, str(out), s, volumes, per_volume, size, seed) for s in todo]
         try:
             for done, future in enumerate(running):

@@ -49,7 +49,7 @@ def deploy(
     name: str = TASK,
     maps_dir: str | Path | None = None,
     real_dir: str | Path | None = None,
-    calibration_volumes: int = 60,
+    calibration_volumes: int = 50,
     test_volumes: int = 100,
     job: Job = Job(),
 ) -> Path:
@@ -62,9 +62,11 @@ def deploy(
     weights = {key: value.half() for key, value in network.state_dict().items() if value.is_floating_point()}
     classifier = Classifier(architecture, weights, DecisionModel())  # what is measured is what is shipped: fp16 weights
     decision = calibrate(
-        list(simulated_cases(classifier, calibration_volumes, CALIBRATION_SEED, maps_dir, job.part(0, 0.35)))
+        list(simulated_cases(classifier, calibration_volumes, CALIBRATION_SEED, maps_dir, job=job.part(0, 0.35)))
     )
-    simulated = measure(simulated_cases(classifier, test_volumes, TEST_SEED, maps_dir, job.part(0.35, 0.9)), decision)
+    simulated = measure(
+        simulated_cases(classifier, test_volumes, TEST_SEED, maps_dir, job=job.part(0.35, 0.9)), decision
+    )
     real = None if real_dir is None else measure(real_cases(classifier, real_dir, job.part(0.9, 1)), decision)
 
     attributions = sorted(

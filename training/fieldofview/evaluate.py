@@ -9,20 +9,22 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from itertools import repeat
 from pathlib import Path
 
 import numpy as np
 from SlicerHPOLib.fieldofview.classifier import Classifier
 from SlicerHPOLib.fieldofview.regions import BODY, CLASSES, SPINE, Decision, DecisionModel, decide
-from SlicerHPOLib.fieldofview.slices import slice_inputs
+from SlicerHPOLib.fieldofview.slices import SliceInputs, slice_inputs
 from SlicerHPOLib.image import read_image
 from SlicerHPOLib.job import Job
 
 from ..simulation.mri import render_image
-from .dataset import draw_subject, load_maps
+from .dataset import draw_subject, start_worker, worker_maps
 
-LONGEST, MOST_PLANES = 192, 400  # voxels of simulated test volumes: in plane and along S
+LONGEST, MOST_PLANES = 128, 300  # voxels of simulated test volumes: in plane and along S
 TEST_SEED, CALIBRATION_SEED = 1_000_003, 2_000_003  # of subjects never trained on
 
 
@@ -47,32 +49,50 @@ class Case:
         return decide(self.probabilities, self.positions_mm, self.tissue, **asdict(model))
 
 
-def simulated_cases(classifier: Classifier, count: int, seed: int, maps_dir=None, job: Job = Job()) -> Iterator[Case]:
+def simulated_cases(
+    classifier: Classifier,
+    count: int,
+    seed: int,
+    maps_dir: str | Path | None = None,
+    workers: int = 2,
+    job: Job = Job(),
+) -> Iterator[Case]:
     """Whole simulated volumes of the test split, rendered as a scanner would export them and read back as any image."""
-    maps = load_maps(maps_dir, "test")
-    index = made = 0
-    while made < count:
-        volume, rng = draw_subject(seed, index, maps)
-        index += 1
-        if len(volume.positions_mm) > MOST_PLANES:
-            continue  # it would take minutes to render and show nothing that fewer planes do not
-        job.progress(made / count, f"simulated volume {made + 1} of {count}")
-        inputs = slice_inputs(render_image(volume, rng, LONGEST), classifier.architecture.input_size)
-        if not inputs.tissue.any():
-            continue
-        truth = volume.classes_at(inputs.positions_mm)
-        counts = np.bincount(truth[inputs.tissue], minlength=len(CLASSES))
-        name = f"{volume.scan.protocol}, {volume.anatomy.name}, {volume.contrast.family}"
-        yield Case(
-            name,
-            inputs.positions_mm,
-            inputs.tissue,
-            classifier.probabilities(inputs),
-            truth,
-            volume.boundaries_mm(),
-            (CLASSES[counts.argmax()],),
-        )
-        made += 1
+    size, made = classifier.architecture.input_size, 0
+    with ProcessPoolExecutor(workers, initializer=start_worker, initargs=(maps_dir, "test")) as pool:
+        try:
+            # A third of the volumes at most is left out, so there are enough.
+            for case in pool.map(_rendered, repeat(seed), range(2 * count + 10), repeat(size)):
+                if case is None:
+                    continue
+                job.progress(made / count, f"simulated volume {made + 1} of {count}")
+                inputs, fields = case
+                yield Case(**fields, probabilities=classifier.probabilities(inputs))
+                made += 1
+                if made == count:
+                    break
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _rendered(seed: int, index: int, size: int) -> tuple[SliceInputs, dict] | None:
+    """Inputs and truth of test volume `index`; None if it has too many planes, which take minutes, or no tissue."""
+    volume, rng = draw_subject(seed, index, worker_maps())
+    if len(volume.positions_mm) > MOST_PLANES:
+        return None
+    inputs = slice_inputs(render_image(volume, rng, LONGEST), size)
+    if not inputs.tissue.any():
+        return None
+    truth = volume.classes_at(inputs.positions_mm)
+    main = CLASSES[np.bincount(truth[inputs.tissue]).argmax()]
+    return inputs, {
+        "name": f"{volume.scan.protocol}, {volume.anatomy.name}, {volume.contrast.family}",
+        "positions_mm": inputs.positions_mm,
+        "tissue": inputs.tissue,
+        "truth": truth,
+        "boundaries_mm": volume.boundaries_mm(),
+        "accepted": (main,),
+    }
 
 
 def real_cases(classifier: Classifier, folder: str | Path, job: Job = Job()) -> Iterator[Case]:
