@@ -29,10 +29,10 @@ from .transforms import centre_of, flow, lattice_of, points_of, pose_about, pose
 WIDTH_MM = 4.0  # of the smooth step
 WINDOW_MM = 12.0  # standard deviation of the windows in which the regions' statistics are taken
 LEAST_DEVIATION = 0.03  # of intensities in [0, 1]: a flat region is not certain
-MOST_UNLIKELY = 4.0  # log-likelihood ratios are cut here: no voxel decides alone
-CENTRE_SD_MM, SCALE_SD = 10.0, 0.25  # prior: the click is near the centre, and the kidney of about the template's size
-PRIOR = 0.01  # energy of one squared standard deviation of the pose or of a mode
-LAMBDA = 2e-3  # energy of each mm^2 of ||L - Id||^2
+MOST_UNLIKELY = 2.0  # log-likelihood ratios are cut here: no voxel decides alone
+CENTRE_SD_MM, SCALE_SD = 8.0, 0.2  # prior: the click is near the centre, and the kidney of about the template's size
+PRIOR = 0.04  # energy of one squared standard deviation of the pose or of a mode
+LAMBDA = 4e-3  # energy of each mm^2 of ||L - Id||^2
 LATTICE_MM, SIGMA_MM = 8.0, 16.0  # of the velocity of L
 SIZES = (0.75, 1.0)  # of the template, at the start
 LEAST_OVERLAP_MM = 8.0  # of a click within the volume
@@ -268,8 +268,8 @@ def _refined(
 ) -> Segmentation:
     """The descent on the fine grid, of G and then of G and L, and what it leads to on the whole grid."""
     fine = _Problem(volume, grid, template, centre_mm, step=1)
-    state, _ = _descend(fine, start, 20, 0.04, energies, job.part(0.0, 0.4))
-    state, _ = _descend(fine, state, 30, 0.03, energies, job.part(0.4, 1.0), local=True)
+    state, _ = _descend(fine, start, 12, 0.05, energies, job.part(0.0, 0.4))
+    state, _ = _descend(fine, state, 24, 0.03, energies, job.part(0.4, 1.0), local=True)
     with torch.no_grad():
         phi, pose, displacement = fine.deformed(state, points_of(grid.shape, fine.grid_mm, fine.mean))
     deformation = Deformation(phi, pose, state.modes, state.velocity, displacement, fine.lattice_mm)
