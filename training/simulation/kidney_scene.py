@@ -44,7 +44,7 @@ class Body:
     diaphragm: float = between(0.60, 1.05)  # top of its dome, along z
     ribs: float = between(-0.25, 0.15)  # shift along z
     rib: float = between(0.035, 0.050)  # half height of a rib
-    gas: float = between(-0.6, 1.2)  # threshold on the bowel's noise: much gas to none
+    gas: float = between(0.3, 1.8)  # threshold on the noise of the bowel: much gas to none
 
 
 class Scene:
@@ -123,7 +123,7 @@ class Scene:
         u, v, w = (x - self.x_midline) * size, (y - self.y_middle) * (size / np.float32(b.depth)), z * size
         bumps, loops = self.bumps(x, y, z), self.loops(x, y, z)
         labels = np.full(len(x), TISSUE["bowel"])
-        labels[loops > b.gas + 0.3] = TISSUE["gas"]
+        labels[loops > b.gas] = TISSUE["gas"]
         labels[np.abs(loops) < 0.10] = TISSUE["muscle"]  # walls of the loops
         labels[v < -0.10 + 0.10 * bumps] = TISSUE["fat"]
         tubes = (np.abs(self.sheets[0](x, y, z)) < 0.16) & (np.abs(self.sheets[1](x, y, z)) < 0.16)

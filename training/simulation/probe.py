@@ -23,7 +23,7 @@ RADII_MM = {"adult": (35, 62), "child": (12, 45)}
 SWINGS_MM = {"adult": (18, 50), "child": (10, 35)}
 BEYOND = (0.30, 0.95)  # depth shown behind the kidney's middle, over its length
 ENOUGH = (0.55, 0.95)  # part of the kidney that must be in view and not in a shadow, before another window is sought
-ATTEMPTS = 40
+ATTEMPTS = 20  # with one approach
 TRACKED = 0.5  # share of volumes whose header knows where the probe is
 UNTRACKED = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])  # in the others: lateral to R, elevation to S, depth to P
 
@@ -68,11 +68,12 @@ class Probe:
 
 
 def place_probe(rng: np.random.Generator, scene: Scene) -> tuple[Probe, Sector]:
-    """Draw approaches until one shows enough of the kidney, not hidden by ribs, gas or lung; else the best of them."""
+    """Draw places until one shows enough of the kidney, not hidden by ribs, gas or lung; else the best of them."""
     enough, best = rng.uniform(*ENOUGH), -1.0
     tracked = bool(rng.random() < TRACKED)
-    for _ in range(ATTEMPTS):
-        probe, sector = _draw_probe(rng, scene, tracked)
+    preferred, *others = rng.choice(list(APPROACHES), 3, replace=False, p=_SHARES[scene.shape.traits.population])
+    for approach in [preferred] * ATTEMPTS + others * ATTEMPTS:
+        probe, sector = _draw_probe(rng, scene, str(approach), tracked)
         shown = clear_part(scene, probe, sector)
         if shown > best:
             best, chosen = shown, (probe, sector)
@@ -95,10 +96,9 @@ def clear_part(scene: Scene, probe: Probe, sector: Sector, points: int = 150, st
     return float(inside * (1 - blocked.mean()))
 
 
-def _draw_probe(rng: np.random.Generator, scene: Scene, tracked: bool) -> tuple[Probe, Sector]:
+def _draw_probe(rng: np.random.Generator, scene: Scene, approach: str, tracked: bool) -> tuple[Probe, Sector]:
     traits = scene.shape.traits
     population, length, mirrored = traits.population, traits.length_mm, traits.side == "left"
-    approach = str(rng.choice(list(APPROACHES), p=_SHARES[population]))
     angle, climb = np.deg2rad([rng.uniform(*APPROACHES[approach]), rng.uniform(*CLIMB_DEG)])
     outwards = np.array([np.cos(angle) * np.cos(climb), np.sin(angle) * np.cos(climb), np.sin(climb)])
     miss = rng.normal(0, AIM[int(rng.random() < 0.2)] * length, 3)

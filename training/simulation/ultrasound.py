@@ -46,8 +46,10 @@ class Beam:
     tgc_ripple_db: float = between(0.0, 3.0)
     tgc_phase: float = between(0.0, 6.28)
     noise_db: float = between(-45, -8)  # at the far end, over the liver's echoes
+    edge_db: float = between(0.0, 8.0)  # lost at the edges of the sector: directivity of the elements
+    smoothing: float = between(0.0, 0.9)  # of the speckle by the scanner: standard deviation in samples and beams
     dynamic_range_db: float = between(45, 75)
-    grey: float = between(0.36, 0.56)  # of the liver
+    grey: float = between(0.40, 0.62)  # of the liver
     gamma: float = between(0.85, 1.2)
     breathing_mm: float = between(0.0, 2.5, child=(0.0, 1.2))  # blur along the body
 
@@ -170,7 +172,8 @@ def render(
     labels: np.ndarray, sector: Sector, acoustics: Acoustics, beam: Beam, rng: np.random.Generator
 ) -> np.ndarray:
     """Grey levels 0 to 1, float32, of tissue labels (RANGES, BEAMS, BEAMS), in the sector's own coordinates."""
-    return compress(np.abs(echoes(labels, sector, acoustics, beam, rng)), beam)
+    grey = compress(np.abs(echoes(labels, sector, acoustics, beam, rng)), beam)
+    return ndimage.gaussian_filter(grey, beam.smoothing, truncate=2.5)
 
 
 def echoes(
@@ -180,7 +183,8 @@ def echoes(
     specular = _specular(labels, sector, acoustics)
     gain = 10 ** (transmission_db(labels, sector, acoustics, beam) / 20)
     compensation = tgc_db(sector, acoustics, beam)
-    gain *= 10 ** (compensation / 20)[:, None, None]
+    edge = -beam.edge_db * np.square(np.linspace(-1, 1, BEAMS, dtype=np.float32))
+    gain *= 10 ** (compensation[:, None, None] / 20 + edge[:, None] / 20 + edge / 20)
     strength = 10 ** (acoustics.echogenicity_db() / 20)[labels] * _mottle(sector, acoustics, rng)
     field = _complex_normal(rng, labels.shape)
     field *= strength
@@ -311,11 +315,28 @@ def _draw_shape(rng: np.random.Generator, population: str, masks: Sequence[Image
 
 
 def _phi_on_voxels(scene: Scene, probe: Probe, x, y, z, spacing_mm: float) -> np.ndarray:
-    """Signed distance to the capsule on the voxels: the shape's own near it, measured on the voxels beyond."""
-    z, y, x = np.meshgrid(z, y, x, indexing="ij")
-    patient = probe.to_patient(*(c.astype(np.float32) for c in (x, y, z)))
-    own = [sum(c * a for c, a in zip(patient, axis, strict=True)) for axis in scene.axes.T]
-    phi = scene.shape.phi_at(*own)
+    """Signed distance to the capsule on the voxels: the shape's own near it, beyond measured on voxels of 4 mm."""
+    stride = max(1, round(4.0 / spacing_mm))
+    coarse = [axis[0] + spacing_mm * stride * np.arange(-(-len(axis) // stride) + 1) for axis in (x, y, z)]
+    if stride == 1:
+        coarse = [x, y, z]
+    phi = _near_phi(scene, probe, *coarse)
     beyond = phi < -scene.shape.margin_mm
-    phi[beyond] = signed_distance(phi, spacing_mm)[beyond]
+    phi[beyond] = signed_distance(phi, spacing_mm * stride)[beyond]
+    if stride == 1:
+        return phi
+    for dimension, axis in enumerate((z, y, x)):
+        at = np.arange(len(axis), dtype=np.float32) / stride
+        weights = np.maximum(0, 1 - np.abs(at[:, None] - np.arange(phi.shape[dimension], dtype=np.float32)))
+        phi = np.moveaxis(np.tensordot(weights, phi, (1, dimension)), 0, dimension)
+    for k in range(len(z)):
+        near = _near_phi(scene, probe, x, y, z[k : k + 1])[0]
+        phi[k] = np.where(near < -scene.shape.margin_mm, phi[k], near)
     return phi
+
+
+def _near_phi(scene: Scene, probe: Probe, x, y, z) -> np.ndarray:
+    """(z, y, x) the shape's own signed distance on a grid of the probe's frame; see `KidneyShape.phi_at`."""
+    z, y, x = np.meshgrid(*(np.asarray(axis, np.float32) for axis in (z, y, x)), indexing="ij")
+    patient = probe.to_patient(x, y, z)
+    return scene.shape.phi_at(*(sum(c * a for c, a in zip(patient, axis, strict=True)) for axis in scene.axes.T))

@@ -1,13 +1,15 @@
 """Kidney shapes: one smooth piece, of the stated length and a plausible volume at every age, and a true distance."""
 
+import os
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
-from SlicerHPOLib.image import Image, reorient_to_ras
+from SlicerHPOLib.image import Image, read_image, reorient_to_ras
 
 from training.simulation.kidney_shape import (
     ADULT_LENGTH_MM,
@@ -20,6 +22,8 @@ from training.simulation.kidney_shape import (
     signed_distance,
 )
 from training.simulation.randomisation import between, draw
+
+KIDNEYS = Path(os.environ.get("SLICERHPO_SHARED", Path(__file__).parents[4] / "shared")) / "data" / "kidneys"
 
 
 def drawn(seed: int, population: str = "adult", **given_traits):
@@ -152,6 +156,19 @@ def test_an_open_sinus_of_a_mask_is_closed():
     again = shape_from_mask(Image(cut.astype(np.uint8), shape.as_image().ijk_to_ras), shape.traits)
     assert again.volume_ml == pytest.approx(shape.volume_ml, rel=0.06)
     assert ndimage.label(again.phi_mm < 0)[1] == 1
+
+
+@pytest.mark.skipif(not KIDNEYS.is_dir(), reason=f"no segmented kidneys in {KIDNEYS}")
+@pytest.mark.parametrize("name", ["case_00003_L", "case_00004_R", "case_00008_L"])
+def test_segmented_kidneys_of_the_development_data_keep_their_volume_and_are_one_piece(name):
+    mask = read_image(KIDNEYS / f"{name}.nii.gz")
+    points = mask.ras_of(np.argwhere(mask.voxels > 0)[:, ::-1])
+    traits = draw_traits(np.random.default_rng(0), "adult", side="left" if name.endswith("L") else "right")
+    axis = np.linalg.svd(points[::7] - points.mean(0), full_matrices=False)[2][0]
+    shape = shape_from_mask(mask, replace(traits, length_mm=float(np.ptp((points - points.mean(0)) @ axis))))
+    volume_ml = (mask.voxels > 0).sum() * mask.spacing_mm.prod() / 1000
+    assert 0.95 < shape.volume_ml / volume_ml < 1.15  # the sinus is filled
+    assert ndimage.label(shape.phi_mm > 0)[1] == ndimage.label(shape.phi_mm < 0)[1] == 1
 
 
 @pytest.mark.parametrize(
