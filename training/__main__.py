@@ -105,7 +105,7 @@ def _train(options, job: Job) -> None:
     if options.threads:
         torch.set_num_threads(options.threads)
     plan = _fields(TrainingPlan, options, architecture=_fields(Architecture, options))
-    print(train(options.data, options.out, plan, job))
+    print(train(options.data, options.out, plan, job, options.initial))
 
 
 def _fields(kind, options, **given):
@@ -204,6 +204,7 @@ def _parser() -> argparse.ArgumentParser:
     command = verb("train", _train, "train a network; goes on from its checkpoint")
     command.add_argument("--data", required=True, metavar="DIR")
     command.add_argument("--out", required=True, metavar="DIR")
+    command.add_argument("--initial", metavar="DIR", help="folder of a training whose network is trained further")
     command.add_argument("--size", dest="input_size", type=int, default=96)
     command.add_argument("--channels", type=int, default=2, help="1: the slice alone; 2: and its physical size")
     command.add_argument("--blocks", type=int, default=5)

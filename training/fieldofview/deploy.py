@@ -16,6 +16,7 @@ from SlicerHPOLib.job import Job
 from ..checkpoint import load_checkpoint
 from .dataset import load_maps
 from .evaluate import CALIBRATION_SEED, TEST_SEED, calibrate, describe, measure, real_cases, simulated_cases
+from .train import CHECKPOINT, stage
 
 INTENDED_USE = (
     "Research and development. Not a medical device, not for clinical use: it was trained on simulated volumes only."
@@ -28,7 +29,7 @@ def trained_network(run: str | Path) -> tuple[torch.nn.Module, Architecture, dic
 
     from safetensors import safe_open
 
-    path = Path(run) / "checkpoint.safetensors"
+    path = Path(run) / CHECKPOINT
     if not path.is_file():
         raise ValueError(
             f"{run} holds no training (no {path.name}). "
@@ -78,7 +79,6 @@ def deploy(
             if a.attribution
         }
     )
-    seconds = sum(row["seconds"] for row in state["curves"])
     manifest = {
         "name": name,
         "task": TASK,
@@ -93,10 +93,7 @@ def deploy(
         "decision": asdict(decision),
         "training": {
             "data": "simulated slices only",
-            "slices": state["slices"],
-            "epochs": state["epoch"],
-            "hours": round(seconds / 3600, 2),
-            "plan": state["plan"],
+            "stages": [*state.get("before", []), stage(state)],
         },
         "metrics": {"simulated": simulated.as_json(), **({"real": real.as_json()} if real else {})},
         "licence": "Apache-2.0",
@@ -121,8 +118,12 @@ def model_card(manifest: dict, weights: int, simulated, real) -> str:
         f"regions of at least {decision['min_length_mm']:g} mm, "
         f"correlation length {decision['correlation_length_mm']:g} mm; calibrated on simulated volumes.",
         "## Training",
-        f"{training['slices']:,} simulated axial slices, {training['epochs']} epochs, {training['hours']} hours "
-        f"on this plan: `{training['plan']}`. No real volume was used.",
+        *(
+            f"{part['slices']:,} simulated axial slices, {part['epochs']} epochs, {part['hours']} hours on this plan: "
+            f"`{part['plan']}`."
+            for part in training["stages"]
+        ),
+        "No real volume was used.",
         "Anatomies: the project's own procedural body"
         + (" and the label maps named under Attributions." if manifest["attributions"] else "."),
         "## Measured",

@@ -26,6 +26,7 @@ from ..checkpoint import load_checkpoint, save_checkpoint
 from .augment import augment
 from .dataset import Slices, batches, load, split_by_volume
 
+CHECKPOINT = "checkpoint.safetensors"
 COLUMNS = ("epoch", "learning_rate", "train_loss", "validation_loss", "validation_error", "seconds")
 
 
@@ -73,13 +74,19 @@ def learning_rate(plan: TrainingPlan, step: int, steps: int) -> float:
 
 
 def train(
-    data: str | Path | Slices, out: str | Path, plan: TrainingPlan, job: Job = Job(), stop_after: int | None = None
+    data: str | Path | Slices,
+    out: str | Path,
+    plan: TrainingPlan,
+    job: Job = Job(),
+    initial: str | Path | None = None,
+    stop_after: int | None = None,
 ) -> Path:
     """Train a network on a data set and write `checkpoint.safetensors`, `curves.csv` and `curves.png` to `out`.
 
     Goes on from the checkpoint in `out` if there is one of the same plan. Checkpoints are written after each epoch.
 
     Args:
+        initial: folder of an earlier training whose network is trained further; by default training starts at random.
         stop_after: stop after this many epochs (as a kill would), for tests and for training in parts.
 
     Raises:
@@ -97,10 +104,8 @@ def train(
     steps = plan.epochs * steps_per_epoch
     weights = class_weights(training.labels).to(device)
 
-    checkpoint, state = (
-        out / "checkpoint.safetensors",
-        {"plan": _as_json(plan), "slices": len(training), "epoch": 0, "curves": []},
-    )
+    checkpoint = out / CHECKPOINT
+    state = {"plan": _as_json(plan), "slices": len(training), "epoch": 0, "curves": [], "before": []}
     if checkpoint.exists():
         state = load_checkpoint(checkpoint, network, optimizer)
         if state["plan"] != _as_json(plan):
@@ -108,6 +113,9 @@ def train(
                 f"{out} holds a training with the plan {state['plan']}, not {_as_json(plan)}. "
                 "Use another folder or delete it."
             )
+    elif initial is not None:
+        earlier = load_checkpoint(Path(initial) / CHECKPOINT, network)
+        state["before"] = [*earlier.get("before", []), stage(earlier)]
 
     for epoch in range(state["epoch"], min(plan.epochs, stop_after or plan.epochs)):
         started, losses = time.monotonic(), []
@@ -127,6 +135,12 @@ def train(
         save_checkpoint(checkpoint, network, optimizer, state)
         _write_curves(out, state["curves"])
     return checkpoint
+
+
+def stage(state: dict) -> dict:
+    """What a checkpoint's state says of its training: plan, slices, epochs and hours."""
+    hours = sum(row["seconds"] for row in state["curves"]) / 3600
+    return {"plan": state["plan"], "slices": state["slices"], "epochs": state["epoch"], "hours": round(hours, 2)}
 
 
 def _as_json(plan: TrainingPlan) -> dict:

@@ -33,7 +33,7 @@ def test_the_commands_simulate_train_and_deploy_a_model_that_classifies(tmp_path
     deploy(run, bundle, calibration_volumes=2, test_volumes=2)
     manifest = read_bundle(bundle).manifest
     assert manifest["metrics"]["simulated"]["volumes"] == 2
-    assert manifest["training"]["epochs"] == 2
+    assert [part["epochs"] for part in manifest["training"]["stages"]] == [2]
     card = (tmp_path / "bundle" / "README.md").read_text()
     assert "not for clinical use" in card
     assert "confusion after the decision" in card

@@ -1,10 +1,13 @@
 """Training that trains, resumes exactly, and writes its curves."""
 
 import csv
+import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 from SlicerHPOLib.fieldofview.network import Architecture
 from SlicerHPOLib.fieldofview.regions import CLASSES
@@ -89,6 +92,18 @@ def test_the_same_seed_trains_the_same_network_and_another_seed_another(tmp_path
     a, b, c = (load_file(tmp_path / name / "checkpoint.safetensors")["network.1.weight"] for name in "abc")
     assert torch.equal(a, b)
     assert not torch.equal(a, c)
+
+
+def test_a_trained_network_can_be_trained_further_and_its_history_is_kept(tmp_path):
+    data, plan = patterns(96), TrainingPlan(TINY, learning_rate=5e-3, epochs=4, batch=16)
+    train(data, tmp_path / "first", plan)
+    train(data, tmp_path / "second", replace(plan, epochs=1), initial=tmp_path / "first")
+    train(data, tmp_path / "afresh", replace(plan, epochs=1))
+    further, afresh = (float(curves(tmp_path / name)[0]["train_loss"]) for name in ("second", "afresh"))
+    assert further < afresh
+    with safe_open(tmp_path / "second" / "checkpoint.safetensors", "pt") as file:
+        state = json.loads(file.metadata()["state"])
+    assert [part["epochs"] for part in state["before"]] == [4]
 
 
 def test_a_folder_with_another_training_is_refused(tmp_path):
