@@ -107,7 +107,7 @@ def _sagittal_slab(rng, anatomy) -> Scan:
         rng,
         "sagittal slab",
         centre,
-        (rng.uniform(60, 200), side, side * rng.uniform(0.8, 1.2)),
+        (np.exp(rng.uniform(np.log(50), np.log(200))), side, side * rng.uniform(0.8, 1.2)),
         SAGITTAL,
         slices=(2, 6),
     )
@@ -126,7 +126,7 @@ def _organ(prefix, size, shift=15.0) -> Callable:
         plane = int(rng.choice([SAGITTAL, CORONAL, AXIAL], p=[0.3, 0.3, 0.4]))
         side = rng.uniform(*size)
         extent = np.full(3, side) * rng.uniform(0.8, 1.1, 3)
-        extent[plane] = side * rng.uniform(0.3, 1.0)
+        extent[plane] = np.exp(rng.uniform(np.log(40), np.log(side)))  # 2D stacks cover the organ and no more
         return _scan(rng, prefix, centre, extent, plane, slices=(1, 6))
 
     return draw
