@@ -91,6 +91,11 @@ def _simulate(options, job: Job) -> None:
 
 
 def _sheet(options, job: Job) -> None:
+    if options.task == "kidney":
+        from .simulation.ultrasound_figure import figure
+
+        print(figure(options.out, options.seed, job=job))
+        return
     from .fieldofview.sheet import contact_sheet
 
     print(contact_sheet(options.out, seed=options.seed, maps_dir=options.maps_dir, job=job))
@@ -196,7 +201,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--workers", type=int, default=2)
     maps(command)
 
-    command = verb("sheet", _sheet, "draw simulated slices of every protocol")
+    command = verb("sheet", _sheet, "draw what is simulated: MR slices, kidney ultrasound", ("fieldofview", "kidney"))
     command.add_argument("--out", required=True, metavar="FILE.png")
     command.add_argument("--seed", type=int, default=0)
     maps(command)
