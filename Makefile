@@ -18,7 +18,7 @@ run: $(VENV)/.ready
 
 test: $(VENV)/.ready-test
 	@echo "Running all tests"
-	@$(BIN)/python -m pytest -n 2 $(TESTS)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 $(TESTS)
 
 lint: $(VENV)/.ready-test
 	@$(BIN)/ruff check .
