@@ -208,7 +208,7 @@ def calibrate(cases: list[Case]) -> DecisionModel:
         for least in (0.0, 10.0, 20.0, 30.0, 40.0)
     ]
     best = max(grid, key=lambda model: _accuracy(measure(cases, model).after))
-    lengths = np.array([2.0, 3.0, 5.0, 7.0, 10.0, 15.0, 20.0, 30.0, 45.0])
+    lengths = np.array([2.0, 3.0, 5.0, 7.0, 10.0, 15.0, 20.0, 30.0, 45.0, 70.0, 100.0, 150.0, 220.0])
     coverage = [measure(cases, DecisionModel(best.sigma_mm, best.min_length_mm, length)).covered for length in lengths]
     enough = np.flatnonzero(np.array(coverage) >= 0.95)
     length = lengths[enough[0]] if len(enough) else lengths[-1]
