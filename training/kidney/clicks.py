@@ -99,17 +99,17 @@ def stress(count: int, seed: int, size: int = 44, spacing_mm: float = 4.0, job: 
     return Stress(count, refused, dishonoured, torn, float(least), float(median), float(p95))
 
 
-def radial_basis_correction(phi: np.ndarray, grid: Grid, points: Points, margin_mm: float = MARGIN_MM) -> np.ndarray:
-    """The classical one-shot correction: phi plus Gaussians (20 mm) at the points whose value would be wrong, with
-    weights that interpolate the margin there, and no change at the points already right."""
+def radial_basis_correction(phi: np.ndarray, grid: Grid, points: Points, length_mm: float = 20.0) -> np.ndarray:
+    """The classical one-shot correction: phi plus Gaussians of `length_mm` at the points whose value would be wrong,
+    with weights that interpolate the margin there, and no change at the points already right."""
     x, signs = points.ras_mm, np.where(points.inside, 1.0, -1.0)
-    short = np.maximum(margin_mm - signs * interpolated(phi, grid.voxel_of(x)), 0) * signs
-    gram = np.exp(-((x[:, None] - x) ** 2).sum(-1) / (2 * 20.0**2)) + 1e-6 * np.eye(len(x))
+    short = np.maximum(MARGIN_MM - signs * interpolated(phi, grid.voxel_of(x)), 0) * signs
+    gram = np.exp(-((x[:, None] - x) ** 2).sum(-1) / (2 * length_mm**2)) + 1e-6 * np.eye(len(x))
     weights = np.linalg.solve(gram, short)
     nodes = grid.ras_of(np.stack(np.meshgrid(*map(np.arange, grid.shape), indexing="ij"), -1))
     result = phi.copy()
     for centre, weight in zip(x, weights, strict=True):
-        result += weight * np.exp(-((nodes - centre) ** 2).sum(-1) / (2 * 20.0**2))
+        result += weight * np.exp(-((nodes - centre) ** 2).sum(-1) / (2 * length_mm**2))
     return result
 
 

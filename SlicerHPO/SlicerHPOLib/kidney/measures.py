@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage as ndi
 from scipy.interpolate import make_interp_spline
+from scipy.special import ndtri
 
 if TYPE_CHECKING:
     from ..image import Image
@@ -88,22 +89,26 @@ def measure(phi: np.ndarray, grid: Grid) -> Measures:
 def measure_mask(mask: Image) -> Measures:
     """Measure the voxels of a mask that are not 0.
 
-    A mask knows its surface to half a voxel. Its steps are smoothed, and the surface is put where it encloses the
-    volume of the voxels.
+    A mask knows its surface to half a voxel. It is blurred, which takes away its steps; the blurred step of a plane is
+    the normal distribution of the distance to it, whose inverse gives a distance again. The surface is the level of
+    that which encloses the volume of the voxels.
 
     Raises:
         MeasureError: no voxels, or several pieces.
     """
-    inside = np.pad(mask.voxels != 0, 3)
-    _check_one_piece(inside, mask.ijk_to_ras)
+    given = mask.voxels != 0
+    _check_one_piece(given, mask.ijk_to_ras)
+    inside = np.pad(given, 3)
     blurred = ndi.gaussian_filter(inside.astype(np.float32), SMOOTHING_VOXELS)
-    count = int(inside.sum())
-    level = np.partition(blurred, blurred.size - count, axis=None)[blurred.size - count]
+    phi = ndtri(np.clip(blurred, 1e-4, 1 - 1e-4)) * (SMOOTHING_VOXELS * mask.spacing_mm.mean())
     matrix = mask.ijk_to_ras.copy()
     matrix[:3, 3] -= matrix[:3, :3] @ (3, 3, 3)
-    measures = _measure(blurred - level, matrix)
-    touches = _touches_border(mask.voxels != 0)
-    return measures if not touches else replace(measures, warning=_BORDER)
+    volume = given.sum() * abs(np.linalg.det(matrix[:3, :3]))
+    for _ in range(3):  # Newton: the derivative of the volume is the area
+        triangles = surface(phi, matrix)
+        phi += (volume - _volume(triangles)) / _area(triangles)
+    measures = _measure(phi, matrix)
+    return replace(measures, warning=_BORDER) if _touches_border(given) else measures
 
 
 _BORDER = "The shape touches the border of the volume, so part of it is probably missing: it is larger than measured."
@@ -115,13 +120,20 @@ def _measure(phi: np.ndarray, ijk_to_ras: np.ndarray) -> Measures:
     inside = phi > 0
     _check_one_piece(inside, ijk_to_ras)
     triangles = surface(phi, ijk_to_ras)
-    a, b, c = np.moveaxis(triangles - triangles.mean(axis=(0, 1)), 1, 0)
-    volume = np.einsum("ni,ni->", a, np.cross(b, c)) / 6
-    area = np.linalg.norm(np.cross(b - a, c - a), axis=1).sum() / 2
     length = _diameter(triangles.reshape(-1, 3))
     width, thickness = _cross_axes(triangles, length)
     warning = _BORDER if _touches_border(inside) else None
-    return Measures(float(volume) / 1000, float(area) / 100, length, width, thickness, warning)
+    return Measures(_volume(triangles) / 1000, _area(triangles) / 100, length, width, thickness, warning)
+
+
+def _volume(triangles: np.ndarray) -> float:
+    a, b, c = np.moveaxis(triangles - triangles.mean(axis=(0, 1)), 1, 0)
+    return float(np.einsum("ni,ni->", a, np.cross(b, c))) / 6
+
+
+def _area(triangles: np.ndarray) -> float:
+    a, b, c = np.moveaxis(triangles, 1, 0)
+    return float(np.linalg.norm(np.cross(b - a, c - a), axis=1).sum()) / 2
 
 
 def surface(phi: np.ndarray, ijk_to_ras: np.ndarray) -> np.ndarray:
