@@ -1,13 +1,22 @@
 """The figures of a model: counted right on cases made by hand, and honest about what is not known."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from SlicerHPOLib.fieldofview.regions import CLASSES, DecisionModel
 from SlicerHPOLib.image import Image, write_image
 
-from training.fieldofview.evaluate import Case, calibrate, confusion_table, describe, measure, real_cases
+from training.fieldofview.evaluate import (
+    Case,
+    calibrate,
+    confusion_table,
+    describe,
+    interval_score,
+    measure,
+    real_cases,
+)
 
 PLAIN = DecisionModel(0.0, 0.0, 5.0)
 INDEX = {name: n for n, name in enumerate(CLASSES)}
@@ -73,7 +82,7 @@ def test_a_boundary_that_is_not_found_is_counted_as_missed():
     json.dumps(report.as_json(), allow_nan=False)
 
 
-def test_calibration_smooths_noise_away_and_widens_intervals_until_they_hold():
+def test_calibration_smooths_noise_away_and_finds_intervals_that_hold():
     rng = np.random.default_rng(0)
     cases = []
     for _ in range(12):
@@ -85,6 +94,8 @@ def test_calibration_smooths_noise_away_and_widens_intervals_until_they_hold():
     naive, calibrated = measure(cases, PLAIN), measure(cases, model)
     assert calibrated.as_json()["slice_accuracy"] >= naive.as_json()["slice_accuracy"]
     assert calibrated.covered >= 0.9
+    narrow, wide = (replace(model, correlation_length_mm=length) for length in (2.0, 45.0))
+    assert interval_score(cases, model) <= min(interval_score(cases, narrow), interval_score(cases, wide))
 
 
 def test_the_confusion_table_has_a_row_for_each_class_in_percent():
