@@ -9,9 +9,9 @@ Coordinates come as three separate float32 arrays (r, a, s) of one dimension, in
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -20,12 +20,11 @@ Coordinates = tuple[np.ndarray, np.ndarray, np.ndarray]
 STEP_MM = 0.5  # height of one row of a loft's table
 
 
-class Shape(ABC):
+class Shape(Protocol):
     """An implicit shape: `box` (2, 3) holds it, `inside(r, a, s)` gives a mask."""
 
     box: np.ndarray
 
-    @abstractmethod
     def inside(self, r: np.ndarray, a: np.ndarray, s: np.ndarray) -> np.ndarray:
         """(N,) bool: which of the points (r, a, s), (N,) each, lie inside."""
 
