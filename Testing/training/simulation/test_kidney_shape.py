@@ -70,7 +70,8 @@ def test_every_kidney_is_one_piece_without_holes_and_as_long_as_its_traits_say(s
     assert ndimage.label(~inside)[1] == 1
     assert 2 * shape.half_axes_mm[2] == pytest.approx(shape.traits.length_mm, abs=1.5 * shape.spacing_mm)
     shell = np.pad(np.zeros(np.subtract(inside.shape, 2), bool), 1, constant_values=True)
-    assert shape.phi_mm[shell].max() == pytest.approx(-shape.margin_mm, abs=1.5 * shape.spacing_mm)
+    # The surface is up to a voxel beyond the outermost voxel inside; far from it phi is exact to about a voxel.
+    assert shape.phi_mm[shell].max() == pytest.approx(-shape.margin_mm, abs=2 * shape.spacing_mm)
     slope = np.sqrt(sum(np.square(g) for g in np.gradient(shape.phi_mm, shape.spacing_mm)))
     assert np.median(slope[np.abs(shape.phi_mm) < 5]) == pytest.approx(1, abs=0.02)
 
