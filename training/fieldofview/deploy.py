@@ -18,6 +18,10 @@ from .dataset import load_maps
 from .evaluate import CALIBRATION_SEED, TEST_SEED, calibrate, describe, measure, real_cases, simulated_cases
 from .train import CHECKPOINT, stage
 
+REAL_VOLUMES = (
+    "Real volumes, none of them used in training (what the model got wrong on them guided the simulation, "
+    "so they are no blind test):"
+)
 INTENDED_USE = (
     "Research and development. Not a medical device, not for clinical use: it was trained on simulated volumes only."
 )
@@ -131,7 +135,7 @@ def model_card(manifest: dict, weights: int, simulated, real) -> str:
         "```\n" + describe("simulated", simulated) + "\n```",
     ]
     if real is not None:
-        parts += ["Real volumes, none of them used in training:", "```\n" + describe("real", real) + "\n```"]
+        parts += [REAL_VOLUMES, "```\n" + describe("real", real) + "\n```"]
     parts += [
         "Every figure is printed by `python -m training evaluate fieldofview` with the same options.",
         "## Licence and attributions",
