@@ -33,8 +33,7 @@ class Case:
     """A volume with its truth, and what the network said.
 
     truth: (N,) index into CLASSES, -1 where it is not known (then the slice is not counted). boundaries_mm: known
-    boundaries.
-    accepted: names of main regions that count as right. approximate: the truth is coarser than the decision.
+    boundaries. accepted: names of main regions that count as right.
     """
 
     name: str
