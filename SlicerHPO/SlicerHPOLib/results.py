@@ -1,74 +1,47 @@
-"""Results of many volumes as a table (CSV, a row a region) and as JSON: one content, two forms, each read as written.
-
-A result names its volume by the path the user gave, never by anything from a header. It keeps what it was computed from
-(size and modification time of the volume, model, software, parameters), so that a later run knows what is still to do.
-"""
+"""Fields of view of many volumes as a table (CSV, a row a region) and as JSON: one content, two forms."""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from . import resultfile
 from .fieldofview.regions import Boundary, Region
-from .files import replacing
+from .resultfile import ResultsError, VolumeResult
 
 if TYPE_CHECKING:
     from .fieldofview.classifier import FieldOfView
     from .fieldofview.regions import Decision
 
+__all__ = ["COLUMNS", "FORMAT", "Result", "ResultsError", "read_csv", "read_json", "write_csv", "write_json"]
+
 FORMAT = "SlicerHPO field of view"
-FORMAT_VERSION = 1
-
-
-class ResultsError(ValueError):
-    """A file that does not hold results, or cannot be read or written; the message says what to do."""
 
 
 @dataclass(frozen=True)
-class Result:
+class Result(VolumeResult):
     """What one volume shows, or why that is not known, and what the answer rests on.
 
     Attributes:
-        path: as the user gave it, or below the folder that he gave. series, frame: what was chosen of it, if anything.
-        bytes, modified: size of the volume's files and their latest modification (ISO 8601, UTC).
-        model, model_sha256, software: what computed it. fixed: boundaries that the user set, mm along S.
+        fixed: boundaries that the user set, mm along S.
         hypothesis: "body" or "spine". confidence: its probability.
         regions, boundaries: inferior to superior, lengths to 0.01 mm.
-        error: why there is no answer; empty if there is one.
         answer: slices, probabilities and decision in full; None if the result was read from a file.
     """
 
-    path: str
-    series: str | None
-    frame: int | None
-    bytes: int
-    modified: str
-    model: str
-    model_sha256: str
-    software: str
     fixed: dict[str, float]
     hypothesis: str = ""
     confidence: float | None = None
     regions: tuple[Region, ...] = ()
     boundaries: tuple[Boundary, ...] = ()
-    error: str = ""
     answer: FieldOfView | None = field(default=None, compare=False, repr=False)
-
-    @property
-    def key(self) -> tuple[str, str | None, int | None]:
-        """What tells volumes apart."""
-        return os.path.normpath(self.path), self.series, self.frame
 
     @property
     def basis(self) -> tuple:
         """What the answer depends on: the same basis gives the same answer."""
-        return self.bytes, self.modified, self.model_sha256, sorted(self.fixed.items())
+        return *super().basis, sorted(self.fixed.items())
 
     def answered(self, answer: FieldOfView) -> Result:
         """This result with the answer in it, rounded to what files hold."""
@@ -105,33 +78,20 @@ def write_json(path: Path, results: Iterable[Result]) -> None:
         volume = asdict(replace(result, answer=None))
         del volume["answer"]
         volumes.append(volume)
-    content = {"format": FORMAT, "format_version": FORMAT_VERSION, "volumes": volumes}
-    _write(path, json.dumps(content, indent=1) + "\n")
+    resultfile.write_json(path, FORMAT, volumes)
 
 
 def read_json(path: Path) -> list[Result]:
     """The results in a file that `write_json` wrote. Raises `ResultsError`."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if content["format"] != FORMAT or content["format_version"] != FORMAT_VERSION:
-            raise ValueError("another format")
-        return [
-            Result(
-                **{
-                    **volume,
-                    "regions": tuple(Region(**region) for region in volume["regions"]),
-                    "boundaries": tuple(
-                        Boundary(**{**boundary, "interval_mm": tuple(boundary["interval_mm"])})
-                        for boundary in volume["boundaries"]
-                    ),
-                }
-            )
-            for volume in content["volumes"]
-        ]
-    except OSError as error:
-        raise ResultsError(f"{path} cannot be read ({error.strerror or error}).") from None
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise _foreign(path) from None
+    return resultfile.read_json(path, FORMAT, _result_of)
+
+
+def _result_of(volume: dict[str, Any]) -> Result:
+    regions = tuple(Region(**region) for region in volume["regions"])
+    boundaries = tuple(
+        Boundary(**{**boundary, "interval_mm": tuple(boundary["interval_mm"])}) for boundary in volume["boundaries"]
+    )
+    return Result(**{**volume, "regions": regions, "boundaries": boundaries})
 
 
 # --- CSV -----------------------------------------------------------------------------------------------------------
@@ -153,9 +113,7 @@ COLUMNS = (*_VOLUME, *_REGION, *_BOUNDARY, *_BASIS)
 
 def write_csv(path: Path, results: Iterable[Result]) -> None:
     """Writes all results, a row a region (a volume without answer has one row, with its error), in one step."""
-    text = io.StringIO(newline="")
-    table = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    table.writeheader()
+    rows: list[dict[str, object]] = []
     for result in results:
         volume = {
             "path": result.path,
@@ -167,11 +125,10 @@ def write_csv(path: Path, results: Iterable[Result]) -> None:
             **{name: getattr(result, name) for name in _BASIS if name != "fixed"},
         }
         above = {boundary.lower: boundary for boundary in result.boundaries}
-        for region in result.regions:
-            table.writerow({**volume, **_region_row(region), **_boundary_row(above.get(region.name))})
+        rows += [volume | _region_row(region) | _boundary_row(above.get(region.name)) for region in result.regions]
         if not result.regions:
-            table.writerow(volume)
-    _write(path, text.getvalue())
+            rows.append(volume)
+    resultfile.write_csv(path, COLUMNS, rows)
 
 
 def _region_row(region: Region) -> dict[str, object]:
@@ -193,25 +150,20 @@ def _boundary_row(boundary: Boundary | None) -> dict[str, object]:
 
 def read_csv(path: Path) -> list[Result]:
     """The results in a file that `write_csv` wrote. Raises `ResultsError`."""
-    try:
-        with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
-            table = csv.DictReader(file)
-            if tuple(table.fieldnames or ()) != COLUMNS:
-                raise ValueError("other columns")
-            results: dict[tuple, Result] = {}
-            for row in table:
-                result = _volume_of(row)
-                before = results.get(result.key, result)
-                results[result.key] = replace(
-                    before,
-                    regions=before.regions + _regions_of(row),
-                    boundaries=before.boundaries + _boundaries_of(row),
-                )
-            return list(results.values())
-    except OSError as error:
-        raise ResultsError(f"{path} cannot be read ({error.strerror or error}).") from None
-    except (ValueError, KeyError, TypeError, AttributeError, csv.Error):
-        raise _foreign(path) from None
+    return resultfile.read_csv(path, COLUMNS, _results_of)
+
+
+def _results_of(rows: Iterable[dict[str, str]]) -> list[Result]:
+    results: dict[tuple, Result] = {}
+    for row in rows:
+        result = _volume_of(row)
+        before = results.get(result.key, result)
+        results[result.key] = replace(
+            before,
+            regions=before.regions + _regions_of(row),
+            boundaries=before.boundaries + _boundaries_of(row),
+        )
+    return list(results.values())
 
 
 def _volume_of(row: dict[str, str]) -> Result:
@@ -246,19 +198,3 @@ def _boundaries_of(row: dict[str, str]) -> tuple[Boundary, ...]:
     lower, upper = name.split("/")
     interval = float(low), float(high)
     return (Boundary(lower, upper, float(position), interval, float(confidence), fixed == "yes"),)
-
-
-def _write(path: Path, text: str) -> None:
-    """Writes a file in one step. Raises `ResultsError`; the old content is there then."""
-    try:
-        with replacing(path) as temporary:
-            temporary.write_text(text, encoding="utf-8", errors="surrogateescape", newline="")
-    except OSError as error:
-        raise ResultsError(f"{path} cannot be written ({error.strerror or error}).") from None
-
-
-def _foreign(path: Path) -> ResultsError:
-    return ResultsError(
-        f"{path} exists and does not hold results of this program (or of another version): it is not replaced. "
-        "Choose another file, or move this one away."
-    )
