@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from SlicerHPOLib.fieldofview.slices import DIMMEST, HIGH_PERCENTILE, LOW_PERCEN
 from SlicerHPOLib.files import replacing
 from SlicerHPOLib.job import Job
 
+from ..parallel import single_threaded_pool
 from ..simulation.anatomy import Anatomy
 from ..simulation.mri import Volume, draw_volume, render_planes
 from ..simulation.protocols import PROTOCOLS, supports
@@ -170,15 +170,11 @@ def simulate(
     shards = range(-(-volumes // VOLUMES_PER_SHARD))
     todo = [s for s in shards if not (out / f"shard-{s:05d}.npz").exists()]
     arguments = (None if maps_dir is None else str(maps_dir), split)
-    with ProcessPoolExecutor(workers, initializer=start_worker, initargs=arguments) as pool:
+    with single_threaded_pool(workers, start_worker, arguments) as pool:
         running = [pool.submit(_make_shard, str(out), s, volumes, per_volume, size, seed) for s in todo]
-        try:
-            for done, future in enumerate(running):
-                job.progress((len(shards) - len(todo) + done) / len(shards), f"simulating {out.name}")
-                future.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+        for done, future in enumerate(running):
+            job.progress((len(shards) - len(todo) + done) / len(shards), f"simulating {out.name}")
+            future.result()
     return out
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from SlicerHPOLib.bundle import write_bundle
 from SlicerHPOLib.fieldofview.classifier import TASK, Classifier
-from SlicerHPOLib.fieldofview.network import Architecture, build, weight_count
+from SlicerHPOLib.fieldofview.network import Architecture, build, folded, weight_count
 from SlicerHPOLib.fieldofview.regions import CLASSES, DecisionModel
 from SlicerHPOLib.job import Job
 
@@ -64,6 +64,7 @@ def deploy(
     measured.
     """
     network, architecture, state = trained_network(run)
+    network, architecture = folded(network, architecture)
     weights = {key: value.half() for key, value in network.state_dict().items() if value.is_floating_point()}
     classifier = Classifier(architecture, weights, DecisionModel())  # what is measured is what is shipped: fp16 weights
     decision = calibrate(

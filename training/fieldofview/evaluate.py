@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from itertools import repeat
 from pathlib import Path
@@ -21,6 +20,7 @@ from SlicerHPOLib.fieldofview.slices import SliceInputs, slice_inputs
 from SlicerHPOLib.image import read_image
 from SlicerHPOLib.job import Job
 
+from ..parallel import single_threaded_pool
 from ..simulation.mri import render_image
 from .dataset import draw_subject, start_worker, worker_maps
 
@@ -58,20 +58,17 @@ def simulated_cases(
 ) -> Iterator[Case]:
     """Whole simulated volumes of the test split, rendered as a scanner would export them and read back as any image."""
     size, made = classifier.architecture.input_size, 0
-    with ProcessPoolExecutor(workers, initializer=start_worker, initargs=(maps_dir, "test")) as pool:
-        try:
-            # A third of the volumes at most is left out, so there are enough.
-            for case in pool.map(_rendered, repeat(seed), range(2 * count + 10), repeat(size)):
-                if case is None:
-                    continue
-                job.progress(made / count, f"simulated volume {made + 1} of {count}")
-                inputs, fields = case
-                yield Case(**fields, probabilities=classifier.probabilities(inputs))
-                made += 1
-                if made == count:
-                    break
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+    with single_threaded_pool(workers, start_worker, (maps_dir, "test")) as pool:
+        # A third of the volumes at most is left out, so there are enough.
+        for case in pool.map(_rendered, repeat(seed), range(2 * count + 10), repeat(size)):
+            if case is None:
+                continue
+            job.progress(made / count, f"simulated volume {made + 1} of {count}")
+            inputs, fields = case
+            yield Case(**fields, probabilities=classifier.probabilities(inputs))
+            made += 1
+            if made == count:
+                break
 
 
 def _rendered(seed: int, index: int, size: int) -> tuple[SliceInputs, dict] | None:

@@ -161,7 +161,7 @@ def _step(plan, network, optimizer, training: Slices, chosen: np.ndarray, step: 
     """One update; returns the loss."""
     torch.manual_seed((plan.seed << 32) + step)  # dropout
     generator = torch.Generator(device).manual_seed((plan.seed << 32) + step + (1 << 31))
-    images = torch.from_numpy(training.images[chosen]).to(device)[:, None].float() / 255
+    images = _images(training.images[chosen], plan.architecture.input_size, device)
     side = torch.from_numpy(training.side_mm[chosen]).to(device)
     labels = torch.from_numpy(training.labels[chosen].astype(np.int64)).to(device)
     images, side = augment(images, side, generator)
@@ -176,6 +176,14 @@ def _step(plan, network, optimizer, training: Slices, chosen: np.ndarray, step: 
     return float(loss.detach())
 
 
+def _images(stored: np.ndarray, size: int, device) -> torch.Tensor:
+    """Slices (batch, n, n) uint8 of a data set as (batch, 1, size, size) in [0, 1]."""
+    images = torch.from_numpy(stored).to(device)[:, None].float() / 255
+    if images.shape[-1] == size:
+        return images
+    return functional.interpolate(images, (size, size), mode="bilinear", antialias=True)
+
+
 @torch.inference_mode()
 def validate(
     network: torch.nn.Module, architecture: Architecture, slices: Slices, weights: torch.Tensor
@@ -185,7 +193,7 @@ def validate(
     scores = []
     for first in range(0, len(slices), 256):
         part = slice(first, first + 256)
-        images = torch.from_numpy(slices.images[part]).to(weights.device)[:, None].float() / 255
+        images = _images(slices.images[part], architecture.input_size, weights.device)
         side = torch.from_numpy(slices.side_mm[part]).to(weights.device)
         scores.append(network(network_batch(images, side, architecture.channels)).float())
     labels = torch.from_numpy(slices.labels.astype(np.int64)).to(weights.device)

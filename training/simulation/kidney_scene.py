@@ -48,10 +48,10 @@ class Body:
 
 
 class Scene:
-    """Tissues around and in a kidney."""
+    """Tissues around and in a kidney; or around the place of one that is not there (`kidney` False)."""
 
-    def __init__(self, shape: KidneyShape, interior: KidneyInterior, body: Body):
-        self.shape, self.interior, self.body = shape, interior, body
+    def __init__(self, shape: KidneyShape, interior: KidneyInterior, body: Body, kidney: bool = True):
+        self.shape, self.interior, self.body, self.kidney = shape, interior, body, kidney
         self.axes = _kidney_axes(body)
         self.half_width = body.trunk_mm + body.wall_fat_mm
         self.half_depth = body.trunk_mm * body.depth + body.wall_fat_mm
@@ -91,6 +91,9 @@ class Scene:
         labels[cavity] = self._cavity(x[cavity], y[cavity], z[cavity])
         own = [x * axis[0] + y * axis[1] + z * axis[2] for axis in self.axes.T]
         phi = self.shape.phi_at(*own)
+        if not self.kidney:
+            self._ribs(labels, x, y, z, depth)
+            return labels, phi
         labels[cavity[phi[cavity] > -self.body.perirenal_fat_mm]] = TISSUE["fat"]
         self._renal_vessels(labels, own, phi, cavity)
         self._ribs(labels, x, y, z, depth)

@@ -26,6 +26,7 @@ from .sector import BEAMS, RANGES, Sector
 SOUND_MM_PER_US = 1.54
 FWHM = 2.3548  # of a Gaussian, over its standard deviation
 CHILD_SHARE = 0.4
+NO_KIDNEY_MM = -1000.0
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,7 @@ def simulate_ultrasound(
     spacing_mm: float = 4.0,
     size: int | None = 80,
     masks: Sequence[Image] = (),
+    kidney: bool = True,
     **traits,
 ) -> Ultrasound:
     """Simulate one volume; the same arguments give the same voxels.
@@ -127,6 +129,8 @@ def simulate_ultrasound(
             box of the field of view, as a scanner exports it.
         masks: kidneys, one an image, of either side, to take shapes from instead of the parametric family; a name that
             ends in L or _L is a left one.
+        kidney: False leaves it out: what is seen where the probe was aimed at one that is not there. phi_mm is then
+            `NO_KIDNEY_MM` everywhere.
         traits: age_years, side or hydronephrosis, where they are to be given (see `draw_traits`).
 
     Raises:
@@ -140,7 +144,7 @@ def simulate_ultrasound(
     shape = _draw_shape(rng, population, masks, traits)
     interior = draw_interior(rng, shape)
     body = draw_body(rng, shape)
-    scene = Scene(shape, interior, body)
+    scene = Scene(shape, interior, body, kidney)
     probe, sector = place_probe(rng, scene)
     acoustics, beam = draw(Acoustics, rng, population), draw(Beam, rng, population)
 
@@ -158,12 +162,14 @@ def simulate_ultrasound(
     image = Image(np.rint(255 * voxels).astype(np.uint8), probe.ijk_to_ras(scene, x, y, z), f"ultrasound-{seed}")
     return Ultrasound(
         image=image,
-        phi_mm=_phi_on_voxels(scene, probe, x, y, z, spacing_mm),
+        phi_mm=_phi_on_voxels(scene, probe, x, y, z, spacing_mm)
+        if kidney
+        else np.full(voxels.shape, NO_KIDNEY_MM, np.float32),
         population=population,
         age_years=shape.traits.age_years,
         side=shape.traits.side,
         hydronephrosis=shape.traits.hydronephrosis,
-        visible=float(sector.contains(*probe.to_probe(scene.points_mm).T).mean()),
+        visible=float(sector.contains(*probe.to_probe(scene.points_mm).T).mean()) if kidney else 0.0,
         parameters=Parameters(shape.traits, interior.interior, body, acoustics, probe, sector, beam, seed),
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -22,6 +22,9 @@ class Architecture:
     and one normalisation of the input channel counted as four numbers (scale, shift, mean, variance), though the text
     says 128 x 128: that is what is built here, and 96 is the default input. `channels` is 1 in the source; with 2, the
     second is the physical side of the slice (see `classifier.py`).
+
+    `normalised` puts a batch normalisation before each ReLU of the convolutions, which the source has not: ten layers
+    learn several times as fast with it. It is for training; `folded` turns it into weights of the convolutions.
     """
 
     input_size: int = 96
@@ -34,6 +37,7 @@ class Architecture:
     hidden: tuple[int, ...] = (4096, 1024)
     dropout: float = 0.5
     classes: int = 6
+    normalised: bool = False
 
     def __post_init__(self):
         object.__setattr__(self, "hidden", tuple(self.hidden))  # JSON has lists
@@ -69,6 +73,8 @@ def build(architecture: Architecture) -> torch.nn.Sequential:
                 ]
             else:
                 layers += [nn.Conv2d(features, a.filters, a.kernel, padding=half)]
+            if a.normalised:
+                layers += [nn.BatchNorm2d(a.filters)]
             layers += [nn.ReLU()]
             features = a.filters
         layers += [nn.MaxPool2d(2)]
@@ -85,6 +91,21 @@ def build(architecture: Architecture) -> torch.nn.Sequential:
             nn.init.zeros_(module.bias)
     nn.init.normal_(network[-1].weight, std=0.01)  # the first scores are nearly uniform
     return network
+
+
+def folded(network: torch.nn.Sequential, architecture: Architecture) -> tuple[torch.nn.Sequential, Architecture]:
+    """The same function without the normalisations between convolutions: their scale and shift, at their running
+    statistics, become part of the convolution before them."""
+    from torch import nn
+    from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+    layers: list[nn.Module] = []
+    for layer in network.eval():
+        if layers and isinstance(layer, nn.BatchNorm2d):
+            layers[-1] = fuse_conv_bn_eval(layers[-1], layer)
+        else:
+            layers.append(layer)
+    return nn.Sequential(*layers).eval(), replace(architecture, normalised=False)
 
 
 def weight_count(network: torch.nn.Module) -> int:

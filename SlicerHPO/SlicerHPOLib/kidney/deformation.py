@@ -1,11 +1,13 @@
 """The deformation network: a template posed and deformed to the image, phi = phi0 o L o G (Bertrand 2019, section 4.3).
 
-One encoder and decoder serve two heads. The pose head says where the kidney is, by the centre of mass of an attention
-map, and how it is turned, scaled and shaped; the local head looks at the features in the template's frame (pulled there
-by the pose) and gives the velocity of L. The last layers of both start at zero, so that training starts at phi = phi0.
+It looks twice. The first look, on the working grid, gives a dense map of where the kidney is, as a U-Net does. The
+moments of that map (place, principal axes, size) are a first pose. The second look is at the image in the template's
+frame, pulled there by the first pose, where every kidney lies alike: it corrects the pose, and gives the modes of the
+template and the velocity of L. Its last layers start at zero, so that training starts at the template posed by moments.
 
 Of the source's own proposals for improvement (section 4.6) this has: a penalty on L - Id, more capacity before the
-pose, and a mean or learned template, here with its modes of variation.
+pose, and a mean or learned template, here with its modes of variation. The source's own networks are pose "regressed"
+(nine numbers from the coarsest features) and pose "none" (L alone).
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from .moments import principal_pose, rms_size_mm
 from .template import Template
 from .transforms import (
     centre_of,
@@ -26,34 +29,38 @@ from .transforms import (
     jacobian_determinants,
     lattice_of,
     points_of,
-    pose_about,
     pose_matrix,
     pulled,
+    rotation_matrix,
+    rotation_vector,
     sample,
     sample_distance,
     smooth,
     transform,
 )
-from .unet import LIGHT, Block, Decoder, Encoder, UNetParameters, dice_loss
+from .unet import LIGHT, Decoder, Encoder, UNetParameters, dice_loss, upsample
 
-VELOCITY_MM, RESIDUAL_MM = 2.0, 10.0  # what an output of 1 of a head means
-ATTENTION = 10.0  # gain of the attention, which must grow from none to a peak among many thousand voxels
-LARGEST_LOG_SCALE, LARGEST_MODE = 0.7, 3.0  # heads saturate at a factor of 2, and at 3 standard deviations
+VELOCITY_MM, RESIDUAL_MM, RESIDUAL_TURN, RESIDUAL_SCALE = 2.0, 5.0, 0.3, 0.2  # what an output of 1 of a head means
+LARGEST_LOG_SCALE, LARGEST_MODE = 0.9, 3.0  # heads saturate at a factor of 2.5, and at 3 standard deviations
 TEMPLATE_KEYS = ("template_phi", "template_modes", "template_spacing_mm")
+LOOK = UNetParameters(base=8, levels=3, strided=True)
+POSES = ("moments", "regressed", "none")
 
 
 @dataclass(frozen=True)
 class DeformationParameters:
     """What is built.
 
-    encoder: of the features. spacing_mm: of the volumes given (the working grid's). pose, local: whether there is a G,
-    an L; otherwise it is the identity (the source's "deformation" has no pose). learned_template: whether training
-    may change phi0. lattice_mm: of the velocity of L. sigma_mm: of the Gaussian K_sigma that smooths it.
+    encoder: of the first look. look: of the second. spacing_mm: of the volumes given (the working grid's). pose: how G
+    is found, see the module; local: whether there is an L; otherwise it is the identity. learned_template: whether
+    training may change phi0. lattice_mm: of the velocity of L. sigma_mm: of the Gaussian K_sigma that smooths it.
+    hidden: width of the layer before pose and modes.
     """
 
     encoder: UNetParameters = LIGHT
+    look: UNetParameters = LOOK
     spacing_mm: float = 4.0
-    pose: bool = True
+    pose: str = "moments"
     local: bool = True
     learned_template: bool = False
     lattice_mm: float = 8.0
@@ -61,10 +68,15 @@ class DeformationParameters:
     hidden: int = 128
 
     def __post_init__(self):
-        if isinstance(self.encoder, Mapping):  # from JSON
-            object.__setattr__(self, "encoder", UNetParameters(**self.encoder))
-        if not (self.pose or self.local):
+        for name in ("encoder", "look"):
+            if isinstance(getattr(self, name), Mapping):  # from JSON
+                object.__setattr__(self, name, UNetParameters(**getattr(self, name)))
+        if self.pose not in POSES:
+            raise ValueError(f"DeformationParameters: pose is {self.pose!r}; expected one of {', '.join(POSES)}.")
+        if self.pose == "none" and not self.local:
             raise ValueError("DeformationParameters: without pose and local there is nothing to learn.")
+        if not self.look.strided:
+            raise ValueError("DeformationParameters: the second look is strided, to end on the lattice of L.")
         if not (self.spacing_mm > 0 and 0 < self.lattice_mm <= self.sigma_mm):
             raise ValueError(
                 "DeformationParameters: spacing_mm must be positive, and sigma_mm at least lattice_mm, or L may fold; "
@@ -78,7 +90,8 @@ class Deformation:
 
     phi: (batch, 1, D, H, W) implicit function, mm, positive inside. pose: (batch, 9) of G, see `pose_matrix`.
     modes: (batch, M) standard deviations. velocity: (batch, 3, n, n, n) mm on the template's lattice of `lattice_mm`,
-    smoothed. displacement: L - Id, the same shape.
+    smoothed. displacement: L - Id, the same shape. scores: (batch, 1, D, H, W) of the dense map before the sigmoid,
+    positive inside; None where there was none.
     """
 
     phi: torch.Tensor
@@ -87,6 +100,7 @@ class Deformation:
     velocity: torch.Tensor
     displacement: torch.Tensor
     lattice_mm: float = field(default=8.0)
+    scores: torch.Tensor | None = None
 
     def least_jacobian(self) -> torch.Tensor:
         """(batch,) the smallest determinant of the Jacobian of L: positive, as L cannot fold."""
@@ -107,33 +121,46 @@ class DeformationNetwork(nn.Module):
         self.register_buffer("template_modes", torch.tensor(template.modes))
         self.register_buffer("template_spacing_mm", torch.tensor([float(template.spacing_mm)]))
         self.spacing_mm = float(template.spacing_mm)
+        self.size_mm = rms_size_mm(template.phi > 0, self.spacing_mm)
         self.lattice, self.lattice_mm = lattice_of(template.phi.shape, self.spacing_mm, p.lattice_mm)
         if p.learned_template:
             self.template_change = nn.Parameter(torch.zeros(1, 1, *[self.lattice] * 3))
         self.stride = 2 if p.encoder.strided else 1
+        width = p.encoder.widths[0]
         self.encoder, self.decoder = Encoder(p.encoder), Decoder(p.encoder)
-        self.pose_head = PoseHead(p.encoder.widths, p.hidden, modes, p.spacing_mm * self.stride) if p.pose else None
-        self.local_head = LocalHead(p.encoder.widths[0] + 2) if p.local else None
+        self.dense_head = nn.Conv3d(width, 1, 1)
+        self.regressor = Regressor(p.encoder.widths[-1], p.hidden, 9) if p.pose == "regressed" else None
+        self.second_look = SecondLook(p.look, width + 3, p.hidden, 9 + modes)
 
-    def forward(self, volume: torch.Tensor) -> Deformation:
-        p, batch = self.plan, len(volume)
+    def forward(self, volume: torch.Tensor, every: int = 1, first: tuple[int, int, int] = (0, 0, 0)) -> Deformation:
+        """phi and scores at every `every`-th voxel along each axis from `first` on (training has no need of all)."""
+        p = self.plan
         features = self.encoder(volume)
         decoded = self.decoder(features)
+        dense = self.dense_head(decoded).float()
         shape = volume.shape[2:]
-        if self.pose_head:
-            pose, modes = self.pose_head(features[-1], decoded, centre_of(shape, p.spacing_mm))
-        else:
-            pose = torch.zeros(batch, 9, device=volume.device)
-            modes = torch.zeros(batch, len(self.template_modes), device=volume.device)
-        matrix = pose_matrix(
-            pose, centre_of(shape, p.spacing_mm), centre_of(self.template_phi.shape[2:], self.spacing_mm)
+        centres = centre_of(shape, p.spacing_mm), centre_of(self.template_phi.shape[2:], self.spacing_mm)
+
+        pose = self._first_pose(features, dense)
+        numbers, velocity = self.second_look(
+            self._in_template_frame(volume, decoded, dense, pose_matrix(pose, *centres))
         )
+        if p.pose == "moments":
+            pose = corrected(pose, numbers[:, :9])
+        modes = LARGEST_MODE * torch.tanh(numbers[:, 9:] / LARGEST_MODE)
         phi0 = self.shape(modes)
-        velocity = self._velocity(volume, decoded, phi0, matrix)
+        if p.local:
+            velocity = smooth(VELOCITY_MM * velocity, p.sigma_mm / self.lattice_mm)
+        else:
+            velocity = torch.zeros_like(velocity)
         displacement = flow(velocity, self.lattice_mm)
-        points = points_of(shape, p.spacing_mm, pose)
+
+        chosen = (slice(None), *(slice(start, None, every) for start in first))
+        points = points_of(shape, p.spacing_mm, pose)[chosen]
+        matrix = pose_matrix(pose, *centres)
         phi = pulled(phi0, self.spacing_mm, points, matrix, displacement if p.local else None, self.lattice_mm)
-        return Deformation(phi, pose, modes, velocity, displacement, self.lattice_mm)
+        scores = upsample(dense, shape)[(slice(None), *chosen)]
+        return Deformation(phi, pose, modes, velocity, displacement, self.lattice_mm, scores)
 
     def shape(self, modes: torch.Tensor) -> torch.Tensor:
         """phi0 (batch, 1, n, n, n) at coefficients (batch, M) of the modes."""
@@ -145,84 +172,81 @@ class DeformationNetwork(nn.Module):
         varied = (modes[:, :, None, None, None] * self.template_modes).sum(1, keepdim=True)
         return mean + varied
 
-    def _velocity(self, volume, decoded, phi0, matrix) -> torch.Tensor:
-        """(batch, 3, n, n, n) velocity of L in mm on the template's lattice."""
-        p, n = self.plan, self.lattice
-        if not self.local_head:
-            return torch.zeros(len(volume), 3, n, n, n, device=volume.device)
-        points = points_of((n, n, n), self.lattice_mm, matrix)
+    def _first_pose(self, features: list[torch.Tensor], dense: torch.Tensor) -> torch.Tensor:
+        """(batch, 9) of G before it is corrected."""
+        p = self.plan
+        if p.pose == "moments":
+            return principal_pose(torch.sigmoid(dense.detach()), p.spacing_mm * self.stride, self.size_mm)
+        pose = torch.zeros(len(dense), 9, device=dense.device)
+        return pose if p.pose == "none" else corrected(pose, self.regressor(features[-1]), shift_mm=50.0)
+
+    def _in_template_frame(self, volume, decoded, dense, matrix) -> torch.Tensor:
+        """(batch, C, m, m, m) what is seen at the template's points, on a lattice twice as fine as that of L."""
+        p, n = self.plan, 2 * self.lattice - 1
+        points = points_of((n, n, n), self.lattice_mm / 2, matrix)
         with torch.no_grad():  # where to look; the pose learns from phi
             seen = transform(points, torch.linalg.inv(matrix))
-        aligned = torch.cat(
+            distance = sample_distance(self.template_phi, points, self.spacing_mm) / 20
+        dense_mm = p.spacing_mm * self.stride
+        among_dense = seen - (dense_mm - p.spacing_mm) / 2  # whose voxels are blocks of the volume's
+        return torch.cat(
             [
-                sample(decoded, seen, p.spacing_mm * self.stride),
+                sample(decoded, among_dense, dense_mm),
+                sample(torch.sigmoid(dense), among_dense, dense_mm),
                 sample(volume, seen, p.spacing_mm),
-                (sample_distance(phi0, points.expand(len(volume), -1, -1, -1, -1), self.spacing_mm) / 20).clamp(-1, 1),
+                distance.clamp(-1, 1).expand(len(volume), -1, -1, -1, -1),
             ],
             1,
         )
-        return smooth(VELOCITY_MM * self.local_head(aligned), p.sigma_mm / self.lattice_mm)
-
-
-class PoseHead(nn.Module):
-    """Features -> pose (batch, 9) of G and coefficients (batch, M) of the modes.
-
-    Translation: the centre of mass of an attention map is taken to the template's centre. The rest: a perceptron on the
-    attention's second moments and on features pooled by it.
-    """
-
-    def __init__(self, widths: tuple[int, ...], hidden: int, modes: int, spacing_mm: float):
-        super().__init__()
-        self.spacing_mm, self.modes = spacing_mm, modes
-        self.attention = nn.Conv3d(widths[0], 1, 1)
-        self.deep = nn.Sequential(nn.Conv3d(widths[-1], hidden, 3, padding=1), nn.ReLU())
-        inputs = 9 + widths[0] + 2 * hidden
-        self.perceptron = nn.Sequential(
-            nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, 9 + modes)
-        )
-        for last in (self.attention, self.perceptron[-1]):
-            nn.init.zeros_(last.weight)
-            nn.init.zeros_(last.bias)
-
-    def forward(
-        self, coarse: torch.Tensor, decoded: torch.Tensor, image_centre_mm
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        weights = (ATTENTION * self.attention(decoded)).float().flatten(2).softmax(-1)  # (batch, 1, voxels)
-        offsets, spread = _moments(weights, points_of(decoded.shape[2:], self.spacing_mm, weights))
-        deep = self.deep(coarse)
-        # The coarse voxels span the same box as the decoded ones; looked at where the attention is.
-        share = centre_of(coarse.shape[2:], 1.0)
-        half = centre_of(decoded.shape[2:], self.spacing_mm)
-        at = (1 + offsets / offsets.new_tensor(half)) * offsets.new_tensor(share)
-        local = sample(deep, at[:, None, None, None], 1.0).flatten(1)
-        pooled = (weights * decoded.float().flatten(2)).sum(-1)
-        seen = torch.cat([offsets / 50, spread, pooled, local, deep.float().mean((2, 3, 4))], 1)
-        out = self.perceptron(seen).float()
-        scale = LARGEST_LOG_SCALE * torch.tanh(out[:, 6:9])
-        modes = LARGEST_MODE * torch.tanh(out[:, 9:] / LARGEST_MODE)
-        return pose_about(offsets, out[:, 3:6], scale, RESIDUAL_MM * out[:, :3]), modes
 
 
 @full_precision
-def _moments(weights: torch.Tensor, points_mm: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Of an attention map (batch, 1, voxels): its centre of mass (batch, 3) in mm from the box's middle, and its
-    covariance (batch, 6) over (20 mm)^2."""
-    flat = points_mm.flatten(1, 3)
-    flat = flat - (flat[:, :1] + flat[:, -1:]) / 2
-    mean = (weights.mT * flat).sum(1)
-    local = (flat - mean[:, None]) / 20
-    covariance = torch.einsum("bnv,bvi,bvj->bij", weights, local, local)
-    rows, columns = torch.triu_indices(3, 3)
-    return mean, covariance[:, rows, columns]
+def corrected(pose: torch.Tensor, by: torch.Tensor, shift_mm: float = RESIDUAL_MM) -> torch.Tensor:
+    """A pose (batch, 9) followed by a small one, of the outputs `by` (batch, 9) of a head: shift and turn in the
+    template's axes, log-scales in the image's."""
+    shift, turn, log_scale = by.split(3, dim=1)
+    step = rotation_matrix(RESIDUAL_TURN * turn)[:, :3, :3]
+    translation = (step @ pose[:, :3, None])[..., 0] + shift_mm * shift
+    rotation = rotation_vector(step @ rotation_matrix(pose[:, 3:6])[:, :3, :3])
+    scale = LARGEST_LOG_SCALE * torch.tanh((pose[:, 6:] + RESIDUAL_SCALE * log_scale) / LARGEST_LOG_SCALE)
+    return torch.cat([translation, rotation, scale], 1)
 
 
-class LocalHead(nn.Sequential):
-    """Features in the template's frame (batch, C, n, n, n) -> velocity (batch, 3, n, n, n), zero at first."""
+class Regressor(nn.Module):
+    """Features (batch, C, d, h, w) -> numbers (batch, outputs), zero at first: a convolution, means over space of its
+    channels and of their products with the coordinates, and a hidden layer."""
 
-    def __init__(self, channels: int, width: int = 32):
-        super().__init__(Block(channels, width, width, dropout=0.0), nn.Conv3d(width, 3, 3, padding=1))
-        nn.init.zeros_(self[-1].weight)
-        nn.init.zeros_(self[-1].bias)
+    def __init__(self, channels: int, hidden: int, outputs: int):
+        super().__init__()
+        self.deep = nn.Sequential(nn.Conv3d(channels, hidden, 3, padding=1), nn.ReLU())
+        self.perceptron = nn.Sequential(nn.Linear(4 * hidden, hidden), nn.ReLU(), nn.Linear(hidden, outputs))
+        nn.init.zeros_(self.perceptron[-1].weight)
+        nn.init.zeros_(self.perceptron[-1].bias)
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        deep = self.deep(features).float()
+        axes = [torch.linspace(-1, 1, n, device=deep.device) for n in deep.shape[2:]]
+        means = [deep.mean((2, 3, 4))]
+        for axis, at in enumerate(axes):
+            means.append((deep * at.reshape([-1 if d == axis else 1 for d in range(3)])).mean((2, 3, 4)))
+        return self.perceptron(torch.cat(means, 1)).float()
+
+
+class SecondLook(nn.Module):
+    """What is seen in the template's frame (batch, C, 2n - 1, ...) -> numbers (batch, outputs) of pose and modes, and
+    velocity (batch, 3, n, n, n); both zero at first."""
+
+    def __init__(self, parameters: UNetParameters, channels: int, hidden: int, outputs: int):
+        super().__init__()
+        self.encoder, self.decoder = Encoder(parameters, channels), Decoder(parameters)
+        self.regressor = Regressor(parameters.widths[-1], hidden, outputs)
+        self.velocity = nn.Conv3d(parameters.widths[0], 3, 3, padding=1)
+        nn.init.zeros_(self.velocity.weight)
+        nn.init.zeros_(self.velocity.bias)
+
+    def forward(self, seen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        features = self.encoder(seen)
+        return self.regressor(features[-1]), self.velocity(self.decoder(features)).float()
 
 
 def network_of(parameters: DeformationParameters, weights: Mapping[str, torch.Tensor]) -> DeformationNetwork:
@@ -259,7 +283,7 @@ def deformation_loss(
     """1 - Dice of the smooth step of phi, plus what the deviation from the mean shape costs.
 
     Args:
-        truth: (batch, 1, D, H, W), 0 or 1. width_mm: of the step; a wider one sees a kidney from farther off.
+        truth: (batch, 1, D, H, W), in [0, 1]. width_mm: of the step; a wider one sees a kidney from farther off.
         local_weight: for each mm^2 of ||L - Id||^2, averaged over the lattice. mode_weight: for each variance of the
         modes.
     """

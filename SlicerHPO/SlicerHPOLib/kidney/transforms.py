@@ -135,6 +135,32 @@ def rotation_matrix(rotation: torch.Tensor) -> torch.Tensor:
 
 
 @full_precision
+def rotation_vector(rotation: torch.Tensor) -> torch.Tensor:
+    """(batch, 3, 3) rotations -> (batch, 3) axis times angle in [0, pi], by way of the quaternion whose largest
+    component is positive: differentiable at the identity and everywhere but at half turns."""
+    diagonal = rotation.diagonal(dim1=1, dim2=2)
+    trace = diagonal.sum(1, keepdim=True)
+    # Four times the square of each component (x, y, z, w), and the products with the largest
+    squares = torch.cat([1 + 2 * diagonal - trace, 1 + trace], 1)
+    r = rotation
+    products = torch.stack(
+        [
+            squares[:, 0], r[:, 1, 0] + r[:, 0, 1], r[:, 0, 2] + r[:, 2, 0], r[:, 2, 1] - r[:, 1, 2],
+            r[:, 1, 0] + r[:, 0, 1], squares[:, 1], r[:, 2, 1] + r[:, 1, 2], r[:, 0, 2] - r[:, 2, 0],
+            r[:, 0, 2] + r[:, 2, 0], r[:, 2, 1] + r[:, 1, 2], squares[:, 2], r[:, 1, 0] - r[:, 0, 1],
+            r[:, 2, 1] - r[:, 1, 2], r[:, 0, 2] - r[:, 2, 0], r[:, 1, 0] - r[:, 0, 1], squares[:, 3],
+        ],
+        1,
+    ).reshape(-1, 4, 4)  # fmt: skip
+    largest = squares.argmax(1)
+    quaternion = functional.normalize(products[torch.arange(len(r), device=r.device), largest], dim=1)
+    quaternion = quaternion * torch.where(quaternion[:, 3:] < 0, -1.0, 1.0)
+    vector, w = quaternion[:, :3], quaternion[:, 3:]
+    sine = (vector.square().sum(1, keepdim=True) + 1e-20).sqrt()
+    return vector * (2 * torch.atan2(sine, w) / sine)
+
+
+@full_precision
 def transform(points_mm: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
     """Points (batch or 1, ..., 3) by affine matrices (batch, 4, 4) -> (batch, ..., 3)."""
     batch, shape = len(matrix), points_mm.shape[1:]

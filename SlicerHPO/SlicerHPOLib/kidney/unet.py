@@ -71,12 +71,12 @@ class Block(nn.Sequential):
 
 
 class Encoder(nn.Module):
-    """Volumes (batch, 1, D, H, W) -> the features of each level, fine to coarse."""
+    """Volumes (batch, channels, D, H, W) -> the features of each level, fine to coarse."""
 
-    def __init__(self, parameters: UNetParameters):
+    def __init__(self, parameters: UNetParameters, channels: int = 1):
         super().__init__()
-        p, inputs = parameters, (1, *parameters.widths)
-        self.plan = p
+        p, inputs = parameters, (channels, *parameters.widths)
+        self.plan, self.channels = p, channels
         self.blocks = nn.ModuleList(
             Block(inputs[level], width // 2, width, p.dropout, stride=2 if p.strided else 1)
             for level, width in enumerate(p.widths)
@@ -84,10 +84,10 @@ class Encoder(nn.Module):
 
     def forward(self, volume: torch.Tensor) -> list[torch.Tensor]:
         p = self.plan
-        if volume.ndim != 5 or volume.shape[1] != 1 or min(volume.shape[2:]) < p.smallest_size:
+        if volume.ndim != 5 or volume.shape[1] != self.channels or min(volume.shape[2:]) < p.smallest_size:
             raise ValueError(
-                f"The network expects volumes (batch, 1, D, H, W) of at least {p.smallest_size} voxels along each "
-                f"axis, not {tuple(volume.shape)}."
+                f"The network expects volumes (batch, {self.channels}, D, H, W) of at least {p.smallest_size} voxels "
+                f"along each axis, not {tuple(volume.shape)}."
             )
         features = [self.blocks[0](volume)]
         for block in self.blocks[1:]:

@@ -1,0 +1,93 @@
+"""Augmentation of volumes on the fly (Bertrand 2019, table 4.1: flips, turns, scales, shifts, and intensities)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from SlicerHPOLib.kidney.transforms import rotation_matrix
+from torch.nn import functional
+
+TURN = 0.35  # radians, standard deviation of the angle about each axis
+LOG_SCALE = (-0.2, 0.2)
+SHIFT = 0.12  # of the volume's half width
+NOISE, COVERED = 0.08, 0.15
+
+
+def augment(
+    images: torch.Tensor, distances: torch.Tensor, generator: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Turn, flip, scale and shift volumes; change their grey levels, smooth them, add noise and shadows.
+
+    Args:
+        images: (batch, 1, D, D, D) in [0, 1]. distances: (batch, 1, D, D, D) mm.
+
+    Returns:
+        The same shapes. Distances follow the scale.
+    """
+    n = len(images)
+
+    def uniform(low: float, high: float, *shape: int) -> torch.Tensor:
+        return low + (high - low) * torch.rand(shape or (n, 1, 1, 1, 1), generator=generator)
+
+    def some(share: float) -> torch.Tensor:
+        return (uniform(0, 1) < share).float()
+
+    # A volume may come in any order and direction of its axes.
+    for axis in (2, 3, 4):
+        flipped = some(0.5) > 0
+        images = torch.where(flipped, images.flip(axis), images)
+        distances = torch.where(flipped, distances.flip(axis), distances)
+    order = (2 + torch.randperm(3, generator=generator)).tolist()
+    images, distances = images.permute(0, 1, *order), distances.permute(0, 1, *order)
+
+    scale = uniform(*LOG_SCALE, n, 1).exp()  # of the pull: below 1 enlarges
+    stretch = (0.06 * torch.randn(n, 3, generator=generator)).exp()
+    turn = rotation_matrix(TURN * torch.randn(n, 3, generator=generator))[:, :3, :3]
+    shift = uniform(-SHIFT, SHIFT, n, 3)
+    pull = torch.cat([turn * (scale * stretch)[:, None], shift[:, :, None]], 2)
+    grid = functional.affine_grid(pull, list(images.shape), align_corners=False)
+    images = functional.grid_sample(images, grid, align_corners=False)
+    distances = functional.grid_sample(distances, grid, padding_mode="border", align_corners=False)
+    distances = distances / scale[:, :, None, None, None]
+
+    shown = images > 0
+    smooth = functional.avg_pool3d(images, 3, 1, 1)
+    images = images + some(0.4) * uniform(-0.4, 1.0) * (smooth - images)  # sharper or smoother
+    field = torch.randn(n, 1, 4, 4, 4, generator=generator)
+    gain = functional.interpolate(field, images.shape[2:], mode="trilinear", align_corners=True)
+    images = images * (some(0.6) * uniform(0, 0.25) * gain).exp()
+    images = images.clamp(0, 1) ** uniform(-0.5, 0.5).exp()
+    images = uniform(-0.1, 0.1) + uniform(0.75, 1.2) * images
+    noise = torch.randn(images.shape, generator=generator)
+    images = images + some(0.5) * uniform(0, NOISE) * noise
+    images = images * (1 - some(0.25) * uniform(0.4, 1.0) * _shadow(images, generator))
+    return torch.where(shown, images.clamp(0, 1), 0), distances
+
+
+def _shadow(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """(batch, 1, D, D, D) in [0, 1]: a slab or wedge of darkness with soft edges, as behind a rib."""
+    n, size = len(images), images.shape[-1]
+    axis = torch.linspace(-1, 1, size)
+    points = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), -1)
+    normal = functional.normalize(torch.randn(n, 3, generator=generator), dim=1)
+    along = functional.normalize(torch.randn(n, 3, generator=generator), dim=1)
+    middle = 0.5 * torch.randn(n, 1, 1, 1, generator=generator)
+    width = 0.03 + 0.12 * torch.rand(n, 1, 1, 1, generator=generator)
+    across = torch.einsum("dhwc,nc->ndhw", points, normal) - middle
+    depth = torch.einsum("dhwc,nc->ndhw", points, along)
+    return (torch.sigmoid((width * (1 + 0.5 * depth) - across.abs()) / 0.02) * (depth > -0.4).float())[:, None]
+
+
+def noise_volumes(count: int, size: int, generator: torch.Generator) -> torch.Tensor:
+    """(count, 1, size, size, size) in [0, 1]: random textures of all scales, in which there is nothing to be found."""
+    total = torch.zeros(count, 1, size, size, size)
+    weights = torch.rand(count, 5, generator=generator)
+    for level in range(5):
+        edge = max(2, math.ceil(size / 2**level))
+        field = torch.randn(count, 1, edge, edge, edge, generator=generator)
+        total += weights[:, level].reshape(-1, 1, 1, 1, 1) * functional.interpolate(
+            field, (size,) * 3, mode="trilinear", align_corners=False
+        )
+    total = total / total.flatten(1).std(1).reshape(-1, 1, 1, 1, 1)
+    return (0.4 + 0.25 * total).clamp(0, 1)

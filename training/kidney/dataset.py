@@ -1,0 +1,141 @@
+"""The training set of the kidney models: simulated ultrasound on the working grid with the true signed distance.
+
+A data set is a folder of shards (`shard-00000.npz`) and `dataset.json`, which says how it was made. Subject n of a data
+set depends only on the seed and n, so the result is the same for any number of workers, and an interrupted simulation
+goes on where it stopped. A part of the volumes shows no kidney: the dense head learns from them to find none.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from SlicerHPOLib.files import replacing
+from SlicerHPOLib.image import Image
+from SlicerHPOLib.job import Job
+from SlicerHPOLib.kidney.grid import SIZE, SPACING_MM, to_grid, working_grid
+
+from ..parallel import single_threaded_pool
+from ..simulation.randomisation import POPULATIONS
+from ..simulation.ultrasound import simulate_ultrasound
+
+PER_SHARD = 50
+STEP_MM = 0.25  # of the stored distance, which is cut at 127 steps: 32 mm
+EMPTY_SHARE = 0.08  # of volumes without a kidney
+EMPTY = len(POPULATIONS)  # their population
+
+
+@dataclass(frozen=True, eq=False)
+class Volumes:
+    """images: (N, k, j, i) uint8, what the networks see, times 255. distances: (N, k, j, i) int8, signed distance to
+    the capsule in steps of `STEP_MM`, positive inside. population: (N,) uint8 index into POPULATIONS, or EMPTY."""
+
+    images: np.ndarray
+    distances: np.ndarray
+    population: np.ndarray
+
+    FIELDS = ("images", "distances", "population")
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def where(self, chosen: np.ndarray) -> Volumes:
+        """The volumes at which `chosen` (N,) is true, or with these indices."""
+        return Volumes(*(getattr(self, name)[chosen] for name in self.FIELDS))
+
+
+def subject_seed(seed: int, index: int) -> int:
+    """The seed of `simulate_ultrasound` for subject `index` of the data set with `seed`."""
+    return int(np.random.SeedSequence([seed, index]).generate_state(1, np.uint64)[0])
+
+
+def draw_volume(seed: int, index: int, size: int, spacing_mm: float, adults: float | None) -> Volumes:
+    """Subject `index` of the data set with `seed`. adults: their share; None: as the simulator draws."""
+    rng = np.random.default_rng([seed, index, 1])
+    empty, adult = rng.random() < EMPTY_SHARE, rng.random()
+    population = None if adults is None else POPULATIONS[int(adult >= adults)]
+    subject = simulate_ultrasound(
+        subject_seed(seed, index), population, spacing_mm=spacing_mm, size=size, kidney=not empty
+    )
+    image = subject.image
+    seen = to_grid(image, working_grid(image, spacing_mm, size))
+    phi = _along_grid(image, subject.phi_mm)
+    return Volumes(
+        np.rint(seen * 255).astype(np.uint8)[None],
+        np.clip(np.rint(phi / STEP_MM), -127, 127).astype(np.int8)[None],
+        np.array([EMPTY if empty else POPULATIONS.index(subject.population)], np.uint8),
+    )
+
+
+def _along_grid(image: Image, phi: np.ndarray) -> np.ndarray:
+    """phi, given on the image's voxels, in the order and direction of the working grid's axes."""
+    from SlicerHPOLib.image import reorient_to_ras
+
+    return reorient_to_ras(Image(phi, image.ijk_to_ras)).voxels
+
+
+def _make_shard(out: str, shard: int, count: int, seed: int, size: int, spacing_mm: float, adults: float | None) -> int:
+    first = shard * PER_SHARD
+    drawn = [draw_volume(seed, n, size, spacing_mm, adults) for n in range(first, min(first + PER_SHARD, count))]
+    with replacing(Path(out) / f"shard-{shard:05d}.npz") as temporary:
+        np.savez_compressed(
+            temporary, **{name: np.concatenate([getattr(v, name) for v in drawn]) for name in Volumes.FIELDS}
+        )
+    return len(drawn)
+
+
+def simulate(
+    out: str | Path,
+    *,
+    volumes: int,
+    size: int = SIZE,
+    spacing_mm: float = SPACING_MM,
+    seed: int = 0,
+    adults: float | None = None,
+    workers: int = 2,
+    job: Job = Job(),
+) -> Path:
+    """Simulate a data set of `volumes` volumes; goes on where an earlier call stopped.
+
+    Raises ValueError if the folder holds a data set made with other settings.
+    """
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    settings = dict(volumes=volumes, size=size, spacing_mm=spacing_mm, seed=seed, adults=adults)
+    described = out / "dataset.json"
+    if described.exists() and (old := json.loads(described.read_text())) != settings:
+        raise ValueError(
+            f"{out} holds a data set made with {old}; asked for {settings}. Use another folder or delete it."
+        )
+    described.write_text(json.dumps(settings, indent=1) + "\n")
+    shards = range(-(-volumes // PER_SHARD))
+    todo = [s for s in shards if not (out / f"shard-{s:05d}.npz").exists()]
+    with single_threaded_pool(workers) as pool:
+        running = [pool.submit(_make_shard, str(out), s, volumes, seed, size, spacing_mm, adults) for s in todo]
+        for done, future in enumerate(running):
+            job.progress((len(shards) - len(todo) + done) / len(shards), f"simulating {out.name}")
+            future.result()
+    return out
+
+
+def load(folder: str | Path) -> Volumes:
+    """All volumes of a data set. Raises ValueError if there are none."""
+    paths = sorted(Path(folder).glob("shard-*.npz"))
+    if not paths:
+        raise ValueError(
+            f"{folder} holds no data set (no shard-*.npz). "
+            f"Make one with: python -m training simulate kidney --out {folder}"
+        )
+    parts = []
+    for path in paths:
+        with np.load(path, allow_pickle=False) as shard:
+            parts.append([shard[name] for name in Volumes.FIELDS])
+    return Volumes(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+
+
+def describe(volumes: Volumes) -> str:
+    """How many volumes show what: 120 adults, 80 children, 16 without a kidney."""
+    adults, children, empty = np.bincount(volumes.population, minlength=3)
+    return f"{adults} adults, {children} children, {empty} without a kidney"

@@ -1,0 +1,269 @@
+"""Training of the kidney models: the deformation network, its parts as in the source, and the U-Net alone.
+
+Every step draws its randomness from (seed, step) alone, and the learning rate from the step, so a training that was
+killed and resumed ends with the same weights, bit for bit on a CPU, as one that was not.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from SlicerHPOLib.files import replacing
+from SlicerHPOLib.job import Job
+from SlicerHPOLib.kidney.deformation import Deformation, DeformationNetwork, DeformationParameters, deformation_loss
+from SlicerHPOLib.kidney.template import Template
+from SlicerHPOLib.kidney.unet import UNet, UNetParameters, dice_loss
+from torch.nn import functional
+
+from ..checkpoint import load_checkpoint, save_checkpoint
+from ..simulation.randomisation import POPULATIONS
+from .augment import augment, noise_volumes
+from .dataset import EMPTY, STEP_MM, Volumes
+
+CHECKPOINT = "checkpoint.safetensors"
+COLUMNS = ("epoch", "learning_rate", "train_loss", "dice_adult", "dice_child", "dense_adult", "dense_child", "seconds")
+EDGE_MM = 2.0  # half width in which a voxel at the capsule passes from outside to inside
+NOISE_SHARE = 0.03  # of volumes that are replaced by textures without a kidney
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """Everything that determines the trained weights besides data and template.
+
+    network: parameters of a deformation network, or of a U-Net alone. children: probability of drawing a child among
+    kidneys (the source over-samples them), None: as they are in the data. augmented: table 4.1. every: phi is compared
+    with the truth at every so manyeth voxel along each axis, at another place in each step. precision: "bfloat16"
+    computes the convolutions in bf16. dense_weight: of the loss of the dense map.
+    """
+
+    network: DeformationParameters | UNetParameters = field(default_factory=DeformationParameters)
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-3
+    steps: int = 4000
+    steps_per_epoch: int = 250
+    batch: int = 4
+    children: float | None = 0.5
+    augmented: bool = True
+    every: int = 2
+    dense_weight: float = 1.0
+    width_mm: float = 2.0
+    validation: int = 40
+    seed: int = 0
+    precision: str = "bfloat16"
+
+    def __post_init__(self):
+        if self.precision not in ("float32", "bfloat16"):
+            raise ValueError(f"The precision is {self.precision!r}; expected 'float32' or 'bfloat16'.")
+
+
+def learning_rate(plan: TrainingPlan, step: int) -> float:
+    """Linear warm-up over 3 % of the steps, then half a cosine down to 0."""
+    warm = max(1, plan.steps // 33)
+    if step < warm:
+        return plan.learning_rate * (step + 1) / warm
+    return plan.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, plan.steps - warm)))
+
+
+def build(plan: TrainingPlan, template: Template | None) -> torch.nn.Module:
+    """The network of a plan, at random."""
+    if isinstance(plan.network, UNetParameters):
+        return UNet(plan.network)
+    if template is None:
+        raise ValueError("A deformation network needs a template; a U-Net does not.")
+    return DeformationNetwork(plan.network, template)
+
+
+def train(
+    volumes: Volumes,
+    out: str | Path,
+    plan: TrainingPlan,
+    template: Template | None = None,
+    job: Job = Job(),
+    initial: str | Path | None = None,
+    stop_after: int | None = None,
+) -> Path:
+    """Train a network and write `checkpoint.safetensors`, `curves.csv` and `curves.png` to `out`.
+
+    Goes on from the checkpoint in `out` if there is one of the same plan. Checkpoints are written after each epoch.
+
+    Args:
+        initial: folder of an earlier training whose network is trained further; by default training starts at random.
+        stop_after: stop after this many epochs (as a kill would), for tests and for training in parts.
+
+    Raises:
+        ValueError: too little data, or `out` holds a training with another plan.
+    """
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    training, validation = split(volumes, plan)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    torch.manual_seed(plan.seed)
+    network = build(plan, template).to(device)
+    optimizer = torch.optim.AdamW(network.parameters(), plan.learning_rate, weight_decay=plan.weight_decay)
+    checkpoint = out / CHECKPOINT
+    state = {"plan": asdict(plan), "volumes": len(training), "epoch": 0, "curves": [], "before": []}
+    if checkpoint.exists():
+        state = load_checkpoint(checkpoint, network, optimizer)
+        if state["plan"] != asdict(plan):
+            raise ValueError(
+                f"{out} holds a training with the plan {state['plan']}, not {asdict(plan)}. "
+                "Use another folder or delete it."
+            )
+    elif initial is not None:
+        earlier = load_checkpoint(Path(initial) / CHECKPOINT, network)
+        state["before"] = [*earlier["before"], stage(earlier)]
+
+    share = draw_weights(training, plan.children)
+    epochs = -(-plan.steps // plan.steps_per_epoch)
+    for epoch in range(state["epoch"], min(epochs, stop_after or epochs)):
+        started, losses = time.monotonic(), []
+        network.train()
+        for step in range(epoch * plan.steps_per_epoch, min((epoch + 1) * plan.steps_per_epoch, plan.steps)):
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(plan, step)
+            losses.append(_step(plan, network, optimizer, training, share, step, device))
+            job.progress(step / plan.steps, f"epoch {epoch + 1}/{epochs} loss {np.mean(losses[-50:]):.3f}")
+        found = validate(network, validation, device)
+        row = (epoch + 1, learning_rate(plan, step), float(np.mean(losses)), *found, time.monotonic() - started)
+        state["curves"].append(dict(zip(COLUMNS, row, strict=True)))
+        state["epoch"] = epoch + 1
+        save_checkpoint(checkpoint, network, optimizer, state)
+        _write_curves(out, state["curves"])
+    return checkpoint
+
+
+def stage(state: dict) -> dict:
+    """What a checkpoint's state says of its training: plan, volumes, and hours."""
+    hours = sum(row["seconds"] for row in state["curves"]) / 3600
+    return {"plan": state["plan"], "volumes": state["volumes"], "hours": round(hours, 2)}
+
+
+def split(volumes: Volumes, plan: TrainingPlan) -> tuple[Volumes, Volumes]:
+    """Training and validation volumes; every volume shows another subject."""
+    if len(volumes) < plan.validation + plan.batch:
+        raise ValueError(
+            f"{len(volumes)} volumes are too few: {plan.validation} are kept for validation, and a batch has "
+            f"{plan.batch}. Simulate more, or ask for fewer."
+        )
+    order = np.random.default_rng([plan.seed, 77]).permutation(len(volumes))
+    return volumes.where(np.sort(order[plan.validation :])), volumes.where(np.sort(order[: plan.validation]))
+
+
+def draw_weights(volumes: Volumes, children: float | None) -> np.ndarray:
+    """(N,) probability of drawing each volume: children over-sampled among the kidneys, the empty ones as they are."""
+    weights = np.ones(len(volumes))
+    child, kidney = volumes.population == POPULATIONS.index("child"), volumes.population != EMPTY
+    if children is not None and child.any() and (kidney & ~child).any():
+        weights[child] = children * kidney.sum() / child.sum()
+        weights[kidney & ~child] = (1 - children) * kidney.sum() / (kidney & ~child).sum()
+    return weights / weights.sum()
+
+
+def batch_of(volumes: Volumes, chosen: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+    """Images (batch, 1, k, j, i) in [0, 1] and signed distances in mm of the volumes with these indices."""
+    images = torch.from_numpy(volumes.images[chosen]).float()[:, None] / 255
+    return images, torch.from_numpy(volumes.distances[chosen]).float()[:, None] * STEP_MM
+
+
+def occupancy(distances: torch.Tensor) -> torch.Tensor:
+    """How much of a voxel lies inside, in [0, 1], by its centre's distance to the capsule."""
+    return (0.5 + distances / (2 * EDGE_MM)).clamp(0, 1)
+
+
+def loss_of(plan: TrainingPlan, found: Deformation | torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+    """The loss of what a network found, of volumes with and without a kidney.
+
+    A dense map costs 1 - Dice where there is a kidney, and its cross entropy everywhere; the deformation
+    (`deformation_loss`) where there is one, for a template cannot vanish.
+    """
+    scores = found.scores if isinstance(found, Deformation) else found
+    scores = scores.float()
+    there = truth.flatten(1).amax(1) > 0.5
+    dense = functional.binary_cross_entropy_with_logits(scores, truth)
+    loss = scores.new_zeros(())
+    if there.any():
+        dense = dense + dice_loss(torch.sigmoid(scores[there]), truth[there])
+        if isinstance(found, Deformation):
+            loss = deformation_loss(_where(found, there), truth[there], width_mm=plan.width_mm)
+    return loss + (plan.dense_weight if isinstance(found, Deformation) else 1.0) * dense
+
+
+def _where(found: Deformation, chosen: torch.Tensor) -> Deformation:
+    parts = (getattr(found, name)[chosen] for name in ("phi", "pose", "modes", "velocity", "displacement"))
+    return Deformation(*parts, found.lattice_mm)
+
+
+def _step(plan, network, optimizer, training: Volumes, share: np.ndarray, step: int, device) -> float:
+    """One update; returns the loss."""
+    rng = np.random.default_rng([plan.seed, step])
+    torch.manual_seed((plan.seed << 32) + step)  # dropout
+    generator = torch.Generator().manual_seed((plan.seed << 32) + step + (1 << 31))
+    images, distances = batch_of(training, rng.choice(len(training), plan.batch, p=share))
+    if plan.augmented:
+        images, distances = augment(images, distances, generator)
+    noise = torch.from_numpy(rng.random(plan.batch) < NOISE_SHARE)
+    if noise.any():
+        images[noise] = noise_volumes(int(noise.sum()), images.shape[-1], generator)
+        distances[noise] = -127 * STEP_MM
+    truth = occupancy(distances).to(device)
+    images = images.to(device).contiguous(memory_format=torch.channels_last_3d)
+    deforms = isinstance(network, DeformationNetwork)
+    first = tuple(int(n) for n in rng.integers(0, plan.every, 3))
+    with torch.autocast(device.type, torch.bfloat16, enabled=plan.precision == "bfloat16"):
+        found = network(images, plan.every, first) if deforms else network(images)
+    if deforms:
+        truth = truth[(..., *(slice(start, None, plan.every) for start in first))]
+    loss = loss_of(plan, found, truth)
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+    optimizer.step()
+    return float(loss.detach())
+
+
+@torch.inference_mode()
+def validate(network: torch.nn.Module, volumes: Volumes, device) -> tuple[float, float, float, float]:
+    """Mean Dice of adults and of children by the deformation, then by the dense map (the former NaN without one)."""
+    network.eval()
+    found: dict[tuple[int, int], list[float]] = {(kind, p): [] for kind in (0, 1) for p in (0, 1)}
+    for n in np.flatnonzero(volumes.population != EMPTY):
+        images, distances = batch_of(volumes, np.array([n]))
+        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cpu"):
+            answer = network(images.to(device).contiguous(memory_format=torch.channels_last_3d))
+        truth = distances.to(device) > 0
+        if isinstance(answer, Deformation):
+            found[0, volumes.population[n]].append(_dice(answer.phi > 0, truth))
+        scores = answer.scores if isinstance(answer, Deformation) else answer
+        found[1, volumes.population[n]].append(_dice(scores > 0, truth))
+    return tuple(float(np.mean(values)) if values else math.nan for values in found.values())
+
+
+def _dice(a: torch.Tensor, b: torch.Tensor) -> float:
+    return float(2 * (a & b).sum() / (a.sum() + b.sum()).clamp(min=1))
+
+
+def _write_curves(out: Path, curves: list[dict]) -> None:
+    """curves.csv and curves.png."""
+    with replacing(out / "curves.csv") as temporary, temporary.open("w", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        writer.writerows(curves)
+    from matplotlib.figure import Figure
+
+    figure = Figure((8, 3.2), layout="constrained")
+    loss, dice = figure.subplots(1, 2)
+    epochs = [c["epoch"] for c in curves]
+    loss.plot(epochs, [c["train_loss"] for c in curves])
+    loss.set(xlabel="epoch", ylabel="training loss (augmented)")
+    for name, style in (("dice_adult", "C0-"), ("dice_child", "C1-"), ("dense_adult", "C0:"), ("dense_child", "C1:")):
+        dice.plot(epochs, [c[name] for c in curves], style, label=name.replace("_", ", "))
+    dice.set(xlabel="epoch", ylabel="validation Dice", ylim=(0, 1))
+    dice.legend()
+    with replacing(out / "curves.png") as temporary:
+        figure.savefig(temporary, dpi=120)
