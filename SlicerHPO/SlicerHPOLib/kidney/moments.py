@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from scipy import ndimage
 
-from .transforms import centre_of, points_of, pose_about, rotation_vector, smooth
+from .transforms import centre_of, points_of, pose_about, rotation_vector
 
 BLUR_MM = 16.0  # to find the place with most of the map
 REACH_MM, REACH_SD, LARGEST_REACH_MM = 55.0, 2.3, 110.0  # of the window around it: at first, then by the blob's size
@@ -32,12 +33,12 @@ def principal_pose(probability: torch.Tensor, spacing_mm: float, template_size_m
         probability: (batch, 1, d, h, w) in [0, 1]; its voxels span the box of the image.
     """
     weights = probability.float() ** 3 + 1e-12
-    peaks = smooth(weights, BLUR_MM / spacing_mm).flatten(1).argmax(1).cpu().numpy()
     points = points_of(weights.shape[2:], spacing_mm, weights).reshape(-1, 3).double().cpu().numpy()
     points -= np.array(centre_of(weights.shape[2:], spacing_mm))
     rows = []
-    for weight, peak in zip(weights.flatten(1).double().cpu().numpy(), peaks, strict=True):
-        centre, reach = points[peak], REACH_MM
+    for blob in weights[:, 0].double().cpu().numpy():
+        most = ndimage.gaussian_filter(blob, BLUR_MM / spacing_mm, mode="constant").argmax()
+        weight, centre, reach = blob.ravel(), points[most], REACH_MM
         for _ in range(ROUNDS):
             near = weight * np.exp(-((((points - centre) ** 2).sum(1) / reach**2) ** 2))
             near /= near.sum()

@@ -1,24 +1,28 @@
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
 from SlicerHPOLib.kidney.deformation import (
     Deformation,
     DeformationNetwork,
     DeformationParameters,
-    PoseHead,
     deformation_loss,
     heaviside,
     network_of,
 )
+from SlicerHPOLib.kidney.moments import principal_pose, rms_size_mm
 from SlicerHPOLib.kidney.template import Template
 from SlicerHPOLib.kidney.transforms import centre_of, lattice_of, points_of, pose_matrix, pulled, smooth
-from SlicerHPOLib.kidney.unet import UNetParameters
+from SlicerHPOLib.kidney.unet import UNetParameters, dice_loss
 
 ENCODER = UNetParameters(base=4, levels=3, strided=True, dropout=0.0)
-TOY = DeformationParameters(encoder=ENCODER, spacing_mm=8.0, lattice_mm=12.0, sigma_mm=16.0, hidden=16)
+LOOK = UNetParameters(base=4, levels=2, strided=True, dropout=0.0)
+TOY = DeformationParameters(encoder=ENCODER, look=LOOK, spacing_mm=8.0, lattice_mm=12.0, sigma_mm=16.0, hidden=16)
 SHAPE = (20, 20, 20)
 
 
@@ -51,11 +55,13 @@ def trained(parameters, steps, template, seed=0, reach_mm=20.0):
     losses = []
     for step in range(steps):
         volume, truth, _ = volumes(6, seed=step, reach_mm=reach_mm)
-        loss = deformation_loss(network(volume), truth, width_mm=4.0)
+        found = network(volume)
+        deformed = deformation_loss(found, truth, width_mm=4.0)
+        loss = deformed + dice_loss(torch.sigmoid(found.scores), truth)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-        losses.append(loss.item())
+        losses.append(deformed.item())
     return network.eval(), losses
 
 
@@ -64,21 +70,53 @@ def toy():
     return trained(TOY, 70, a_template())
 
 
-def test_training_starts_at_the_template_itself():
-    network = DeformationNetwork(TOY, a_template()).eval()
+@pytest.mark.parametrize("pose", ["none", "regressed"])
+def test_training_starts_at_the_template_itself(pose):
+    network = DeformationNetwork(replace(TOY, pose=pose), a_template()).eval()
     found = network(torch.rand(2, 1, *SHAPE))
     assert isinstance(found, Deformation)
     matrix = pose_matrix(torch.zeros(1, 9), centre_of(SHAPE, 8.0), centre_of((21,) * 3, 5.0))
     expected = pulled(network.template_phi, 5.0, points_of(SHAPE, 8.0, matrix), matrix, None, 12.0)
     np.testing.assert_allclose(found.phi.detach(), expected.expand(2, -1, -1, -1, -1), atol=1e-3)
     assert found.pose.abs().max() < 1e-4 and not found.modes.any() and not found.displacement.any()
-    assert found.phi.shape == (2, 1, *SHAPE) and found.pose.shape == (2, 9) and found.modes.shape == (2, 1)
+    assert found.phi.shape == found.scores.shape == (2, 1, *SHAPE) and found.pose.shape == (2, 9)
+    assert found.modes.shape == (2, 1)
     np.testing.assert_allclose(found.least_jacobian().detach(), 1, atol=1e-5)
+
+
+def test_training_starts_at_the_template_posed_by_the_moments_of_the_dense_map():
+    network = DeformationNetwork(TOY, a_template()).eval()
+    volume, truth, _ = volumes(3, seed=4)
+    network.dense_head = Dense((truth - 0.5) * 40)
+    found = network(volume)
+    inside = found.phi > 0
+    dice = 2 * (inside & (truth > 0)).flatten(1).sum(1) / (inside.flatten(1).sum(1) + truth.flatten(1).sum(1))
+    assert dice.min() > 0.7  # voxels of the dense map are as large as the ellipsoid's small semi-axis
+    assert not found.modes.any() and not found.displacement.any()
+
+
+class Dense(torch.nn.Module):
+    """A dense head that knows the answer, at half the resolution."""
+
+    def __init__(self, scores):
+        super().__init__()
+        self.scores = torch.nn.functional.avg_pool3d(scores, 2)
+
+    def forward(self, features):
+        return self.scores
+
+
+def test_only_some_points_of_phi_may_be_asked_for():
+    network = DeformationNetwork(TOY, a_template()).eval()
+    volume = torch.rand(1, 1, *SHAPE)
+    all_points, some = network(volume), network(volume, 3, (2, 0, 1))
+    np.testing.assert_allclose(some.phi.detach(), all_points.phi.detach()[..., 2::3, ::3, 1::3], atol=1e-4)
+    np.testing.assert_allclose(some.scores.detach(), all_points.scores.detach()[..., 2::3, ::3, 1::3], atol=1e-5)
 
 
 def test_the_loss_falls_and_the_pose_recovers_shifts_never_seen(toy):
     network, losses = toy
-    assert np.mean(losses[-5:]) < 0.68 * losses[0]
+    assert np.mean(losses[-5:]) < 0.6 * losses[0]
     volume, truth, offsets = volumes(8, seed=1000)
     with torch.no_grad():
         found = network(volume)
@@ -91,7 +129,7 @@ def test_the_loss_falls_and_the_pose_recovers_shifts_never_seen(toy):
     assert (shift - offsets).norm(dim=1).mean() < 4.0  # mm, half a voxel
     inside = found.phi > 0
     dice = 2 * (inside & (truth > 0)).flatten(1).sum(1) / (inside.flatten(1).sum(1) + truth.flatten(1).sum(1))
-    assert dice.min() > 0.85
+    assert dice.min() > 0.75 and dice.mean() > 0.83
     assert found.least_jacobian().min() > 0
 
 
@@ -112,10 +150,10 @@ def test_a_trained_network_is_rebuilt_from_its_weights_alone(toy):
 
 
 def test_without_pose_the_local_deformation_does_the_work():
-    parameters = DeformationParameters(**{**asdict(TOY), "pose": False})
+    parameters = DeformationParameters(**{**asdict(TOY), "pose": "none"})
     thin = a_template(semi_axes_mm=(14.0, 14.0, 36.0))
     network, losses = trained(parameters, 40, thin, reach_mm=4.0)
-    assert np.mean(losses[-5:]) < 0.88 * losses[0]  # 0.36 is reached by a perfect answer
+    assert np.mean(losses[-5:]) < 0.88 * losses[0]
     with torch.no_grad():
         found = network(volumes(2, seed=5)[0])
     assert not found.pose.any() and found.displacement.abs().max() > 2 and found.least_jacobian().min() > 0
@@ -124,7 +162,7 @@ def test_without_pose_the_local_deformation_does_the_work():
 def test_without_local_deformation_there_is_none():
     network = DeformationNetwork(DeformationParameters(**{**asdict(TOY), "local": False}), a_template())
     found = network(torch.rand(1, 1, *SHAPE))
-    assert not found.displacement.any() and network.local_head is None
+    assert not found.displacement.any() and not found.velocity.any()
 
 
 def test_every_weight_learns():
@@ -155,15 +193,32 @@ def test_a_learned_template_starts_as_the_given_one_and_may_change():
     np.testing.assert_allclose(network.shape(torch.zeros(1, 1)).detach(), network.template_phi + 2, atol=1e-5)
 
 
-def test_attention_on_one_spot_takes_that_spot_to_the_templates_centre():
-    head = PoseHead((1, 2), hidden=4, modes=0, spacing_mm=5.0)
-    with torch.no_grad():
-        head.attention.weight += 100.0
-    decoded = torch.zeros(1, 1, 9, 9, 9)
-    decoded[0, 0, 2, 4, 7] = 1.0  # k, j, i
-    pose, _ = head(torch.zeros(1, 2, 5, 5, 5), decoded, (20.0,) * 3)
-    matrix = pose_matrix(pose, (20.0,) * 3, (33.0,) * 3)[0]
-    np.testing.assert_allclose((matrix @ torch.tensor([35.0, 20, 10, 1])).detach(), [33, 33, 33, 1], atol=1e-3)
+@given(
+    st.lists(st.floats(-50, 50), min_size=3, max_size=3),
+    st.lists(st.floats(-3, 3), min_size=3, max_size=3),
+    st.floats(0.75, 1.3),
+)
+@settings(max_examples=25, deadline=None)
+def test_moments_take_an_ellipsoid_to_the_templates_place_axes_and_size(offset, turn, scale):
+    semi = torch.tensor([22.0, 16.0, 40.0], dtype=torch.float64)  # x, y, z of the template
+    rotation = Rotation.from_rotvec(turn).as_matrix()
+    points = points_of((40,) * 3, 6.0, semi) - torch.tensor(centre_of((40,) * 3, 6.0)) - torch.tensor(offset)
+    own = points @ torch.tensor(rotation) / scale
+    blob = (ellipsoid(own, semi)[:, None] > 0).double()
+    noise = torch.zeros_like(blob)
+    noise[..., :4, :4, :4] = 0.9  # elsewhere: not to be heeded
+    pose = principal_pose(torch.maximum(0.95 * blob, noise), 6.0, float(semi.prod() ** (1 / 3) / 5**0.5))
+    matrix = pose_matrix(pose, (0.0,) * 3, (0.0,) * 3)[0].double().numpy()
+    np.testing.assert_allclose(matrix[:3, :3] @ offset + matrix[:3, 3], 0, atol=1.5)
+    np.testing.assert_allclose(np.linalg.det(matrix[:3, :3]), scale**-3, rtol=0.2)
+    alignment = np.abs(matrix[:3, :3] @ rotation * scale)  # but for half turns, which an ellipsoid does not tell
+    np.testing.assert_allclose(alignment, np.eye(3), atol=0.2)
+
+
+def test_the_size_of_a_ball_is_its_radius_over_the_root_of_five():
+    points = points_of((30,) * 3, 2.0, torch.zeros(1)) - 29.0
+    inside = (points.norm(dim=-1) < 20)[0].numpy()
+    assert rms_size_mm(inside, 2.0) == pytest.approx(20 / 5**0.5, rel=0.01)
 
 
 def test_the_output_is_float32_under_bfloat16_autocast(toy):
@@ -219,6 +274,10 @@ def test_the_lattice_spans_the_templates_box_exactly():
 
 def test_parameters_that_make_no_deformation_are_refused():
     with pytest.raises(ValueError, match="nothing to learn"):
-        DeformationParameters(pose=False, local=False)
+        DeformationParameters(pose="none", local=False)
+    with pytest.raises(ValueError, match="expected one of moments"):
+        DeformationParameters(pose="guessed")
+    with pytest.raises(ValueError, match="strided"):
+        DeformationParameters(look=UNetParameters())
     with pytest.raises(ValueError, match="may fold"):
         DeformationParameters(lattice_mm=8.0, sigma_mm=4.0)

@@ -14,6 +14,7 @@ from SlicerHPOLib.kidney.transforms import (
     jacobian_determinants,
     points_of,
     pose_matrix,
+    rotation_vector,
     sample,
     sample_distance,
     smooth,
@@ -252,3 +253,12 @@ def test_half_precision_inputs_are_lifted():
     field = torch.randn(1, 3, 4, 4, 4).bfloat16()
     assert flow(field, 4.0).dtype == torch.float32
     assert points_of((2, 2, 2), 1.0, field).dtype == torch.float32
+
+
+def test_rotation_vectors_are_those_of_scipy():
+    rotations = Rotation.random(500, random_state=0)
+    found = rotation_vector(torch.tensor(rotations.as_matrix()))
+    np.testing.assert_allclose(found, rotations.as_rotvec(), atol=1e-12)
+    assert torch.autograd.gradcheck(rotation_vector, torch.tensor(rotations[:4].as_matrix(), requires_grad=True))
+    identity = torch.eye(3, dtype=torch.float64)[None].requires_grad_()
+    assert torch.autograd.gradcheck(rotation_vector, identity)
