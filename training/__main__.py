@@ -9,6 +9,8 @@ evaluate  a model on simulated subjects it has not seen, and on real volumes
 deploy    a trained network to the bundle that SlicerHPOLib runs
 samples   the simulated volumes shipped in Resources/SampleData
 benchmark the speed of what users run
+stress    correction points with many random sets
+reproduce a table or figure
 
 TASK is fieldofview or kidney, where a verb has both: python -m training VERB --help lists them.
 """
@@ -25,6 +27,7 @@ from pathlib import Path
 from SlicerHPOLib.job import Job
 from SlicerHPOLib.terminal import ProgressBar
 
+from .experiments.commands import add_commands as add_experiments
 from .fieldofview.commands import add_commands as add_field_of_view
 from .kidney.commands import add_commands as add_kidney
 
@@ -90,6 +93,7 @@ def _parser() -> argparse.ArgumentParser:
 
     add_field_of_view(verb)
     add_kidney(verb)
+    add_experiments(verb)
     return parser
 
 

@@ -48,6 +48,23 @@ def add_commands(verb) -> None:
     command.add_argument("--precision", choices=("float32", "bfloat16"), default="bfloat16")
     command.add_argument("--threads", type=int, help="of the CPU")
 
+    command = verb("evaluate", TASK, _evaluate, "measure a model on simulated subjects")
+    command.add_argument("--model", default=str(BUNDLE), metavar="NAME|DIR")
+    command.add_argument("--volumes", type=int, default=50, help="of adults, of children, and without a kidney each")
+    command.add_argument("--masks", metavar="DIR", help="folder of kidney masks to take the shapes from")
+    command.add_argument("--method", choices=("deformation", "unet", "classical"), default="deformation")
+    command.add_argument("--clicks", action="store_true", help="run the click robot too")
+
+    command = verb("deploy", TASK, _deploy, "calibrate, measure and write the bundle with its model card")
+    command.add_argument("--run", required=True, dest="run_dir", metavar="DIR", help="folder of a training")
+    command.add_argument("--out", default=str(BUNDLE), metavar="DIR")
+    command.add_argument("--volumes", type=int, default=50, help="of each group to measure on")
+
+    command = verb("stress", TASK, _stress, "honour many random sets of correction points, and time it")
+    command.add_argument("--sets", type=int, default=10_000)
+    command.add_argument("--size", type=int, default=44, help="voxels along each axis")
+    command.add_argument("--seed", type=int, default=0)
+
 
 def _simulate(options, job: Job) -> None:
     from .dataset import describe, load, simulate
@@ -96,3 +113,46 @@ def _train(options, job: Job) -> None:
         template = load_template(options.template) if options.template else shipped_template()
     plan = fields_of(TrainingPlan, options, network=network)
     print(train(load(options.data), options.out, plan, template, job, options.initial))
+
+
+def _evaluate(options, job: Job) -> None:
+    from SlicerHPOLib.image import find_images
+    from SlicerHPOLib.kidney.segmenter import KidneySegmenter
+
+    from .evaluate import TEST_SEED, answers, clicked, describe, report, simulated_cases
+
+    segmenter = KidneySegmenter.load(options.model)
+    masks = tuple(source.read() for source in find_images(options.masks)) if options.masks else ()
+    cases = []
+    for n, case in enumerate(simulated_cases(options.volumes, TEST_SEED, masks=masks)):
+        job.progress(0.4 * n / (3 * options.volumes), "simulating volumes")
+        cases.append(case)
+
+    def watched():
+        for n, case in enumerate(cases):
+            job.progress(0.4 + 0.3 * n / len(cases), "segmenting")
+            yield case
+
+    found = report(answers(segmenter, watched(), options.method), segmenter.least_confidence)
+    print(describe(f"simulated subjects, {options.method}", found))
+    if options.clicks:
+        for curve in clicked(segmenter, [case for case in cases if case.group != "empty"], job=job.part(0.7, 1.0)):
+            print(curve)
+
+
+def _deploy(options, job: Job) -> None:
+    from .deploy import deploy
+
+    folder = deploy(options.run_dir, options.out, test=options.volumes, job=job)
+    print((folder / "README.md").read_text())
+
+
+def _stress(options, job: Job) -> None:
+    from .clicks import stress
+
+    s = stress(options.sets, options.seed, options.size, job=job)
+    print(
+        f"{s.count} sets of up to 12 points at {options.size}^3: {s.refused} refused, {s.dishonoured} with a point not "
+        f"honoured, {s.torn} torn; least Jacobian {s.min_jacobian:.4f}; {s.median_ms:.1f} ms (median), "
+        f"{s.p95_ms:.1f} ms (95 %) a set"
+    )

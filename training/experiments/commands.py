@@ -1,0 +1,21 @@
+"""Tables and figures: python -m training reproduce NAME."""
+
+from __future__ import annotations
+
+from SlicerHPOLib.job import Job
+
+
+def add_commands(verb) -> None:
+    """Define them; see `training.__main__`."""
+    command = verb("reproduce", "input-size", _input_size, "field of view: error by input size at equal computation")
+    command.add_argument("--data", required=True, metavar="DIR", help="a data set of slices of 128 pixels")
+    command.add_argument("--out", required=True, metavar="DIR", help="where the trainings are kept")
+    command.add_argument("--slices", type=int, default=24_000, help="that a network of 96 pixels is trained on")
+    command.add_argument("--seed", type=int, default=0)
+
+
+def _input_size(options, job: Job) -> None:
+    from .input_size import describe, input_size
+
+    small = {"filters": 32, "hidden": (256,), "dropout": 0.1}
+    print(describe(input_size(options.data, options.out, options.slices, options.seed, job, **small)))
