@@ -20,7 +20,7 @@ def augment(
     """Turn, flip, scale and shift volumes; change their grey levels, smooth them, add noise and shadows.
 
     Args:
-        images: (batch, 1, D, D, D) in [0, 1]. distances: (batch, 1, D, D, D) mm.
+        images: (batch, 1, D, D, D) in [0, 1]. distances: (batch, 1, D, D, D) in voxels.
 
     Returns:
         The same shapes. Distances follow the scale.

@@ -18,7 +18,14 @@ def add_commands(verb) -> None:
     command.add_argument("--out", required=True, metavar="DIR")
     command.add_argument("--volumes", type=int, default=1000)
     command.add_argument("--size", type=int, default=80, help="voxels along each axis")
-    command.add_argument("--spacing", dest="spacing_mm", type=float, default=4.0, help="of the voxels in mm")
+    command.add_argument(
+        "--spacings",
+        dest="spacings_mm",
+        type=float,
+        nargs="+",
+        default=[2.0, 3.0, 4.0],
+        help="of the voxels in mm: the finest in which a volume fits is taken",
+    )
     command.add_argument("--adults", type=float, metavar="SHARE", help="of adults (default: 0.6)")
     command.add_argument("--seed", type=int, default=0)
     command.add_argument("--workers", type=int, default=2)
@@ -69,7 +76,9 @@ def add_commands(verb) -> None:
 def _simulate(options, job: Job) -> None:
     from .dataset import describe, load, simulate
 
-    settings = {name: getattr(options, name) for name in ("volumes", "size", "spacing_mm", "adults", "seed", "workers")}
+    settings = {
+        name: getattr(options, name) for name in ("volumes", "size", "spacings_mm", "adults", "seed", "workers")
+    }
     print(f"{options.out}: {describe(load(simulate(options.out, **settings, job=job)))}")
 
 
@@ -88,8 +97,6 @@ def _template(options, job: Job) -> None:
 
 
 def _train(options, job: Job) -> None:
-    import json
-
     import torch
     from SlicerHPOLib.kidney.deformation import DeformationParameters
     from SlicerHPOLib.kidney.template import load_template
@@ -104,12 +111,11 @@ def _train(options, job: Job) -> None:
         torch.set_num_threads(options.threads)
     base = 32 if options.reference else options.base
     encoder = UNetParameters(base=base, strided=not options.reference, dropout=options.dropout)
-    described = json.loads((Path(options.data) / "dataset.json").read_text())
     poses = dict(zip(METHODS, ("moments", "none", "regressed"), strict=False))
     if options.method == "unet":
         network, template = encoder, None
     else:
-        network = DeformationParameters(encoder=encoder, pose=poses[options.method], spacing_mm=described["spacing_mm"])
+        network = DeformationParameters(encoder=encoder, pose=poses[options.method])
         template = load_template(options.template) if options.template else shipped_template()
     plan = fields_of(TrainingPlan, options, network=network)
     print(train(load(options.data), options.out, plan, template, job, options.initial))

@@ -8,21 +8,24 @@ goes on where it stopped. A part of the volumes shows no kidney: the dense head 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from scipy import ndimage
 from SlicerHPOLib.files import replacing
 from SlicerHPOLib.image import Image
 from SlicerHPOLib.job import Job
-from SlicerHPOLib.kidney.grid import SIZE, SPACING_MM, to_grid, working_grid
+from SlicerHPOLib.kidney.grid import SIZE, SPACINGS_MM, Grid, fitted_grid, to_grid
 
 from ..parallel import single_threaded_pool
 from ..simulation.randomisation import POPULATIONS
 from ..simulation.ultrasound import simulate_ultrasound
 
 PER_SHARD = 50
-STEP_MM = 0.25  # of the stored distance, which is cut at 127 steps: 32 mm
+STEPS = 16  # of the stored distance in a voxel; it is cut at 127 steps, 8 voxels
+SCANNER_MM = 2.0  # voxels that the simulated scanner exports
 EMPTY_SHARE = 0.08  # of volumes without a kidney
 EMPTY = len(POPULATIONS)  # their population
 
@@ -30,13 +33,15 @@ EMPTY = len(POPULATIONS)  # their population
 @dataclass(frozen=True, eq=False)
 class Volumes:
     """images: (N, k, j, i) uint8, what the networks see, times 255. distances: (N, k, j, i) int8, signed distance to
-    the capsule in steps of `STEP_MM`, positive inside. population: (N,) uint8 index into POPULATIONS, or EMPTY."""
+    the capsule in voxels / `STEPS`, positive inside. population: (N,) uint8 index into POPULATIONS, or EMPTY.
+    spacing_mm: (N,) float32, of the voxels."""
 
     images: np.ndarray
     distances: np.ndarray
     population: np.ndarray
+    spacing_mm: np.ndarray
 
-    FIELDS = ("images", "distances", "population")
+    FIELDS = ("images", "distances", "population", "spacing_mm")
 
     def __len__(self) -> int:
         return len(self.images)
@@ -51,34 +56,40 @@ def subject_seed(seed: int, index: int) -> int:
     return int(np.random.SeedSequence([seed, index]).generate_state(1, np.uint64)[0])
 
 
-def draw_volume(seed: int, index: int, size: int, spacing_mm: float, adults: float | None) -> Volumes:
-    """Subject `index` of the data set with `seed`. adults: their share; None: as the simulator draws."""
+def draw_volume(seed: int, index: int, size: int, spacings_mm: Sequence[float], adults: float | None) -> Volumes:
+    """Subject `index` of the data set with `seed`, on the grid as users' volumes. adults: their share; None: as the
+    simulator draws."""
     rng = np.random.default_rng([seed, index, 1])
     empty, adult = rng.random() < EMPTY_SHARE, rng.random()
     population = None if adults is None else POPULATIONS[int(adult >= adults)]
     subject = simulate_ultrasound(
-        subject_seed(seed, index), population, spacing_mm=spacing_mm, size=size, kidney=not empty
+        subject_seed(seed, index), population, spacing_mm=SCANNER_MM, size=None, kidney=not empty
     )
-    image = subject.image
-    seen = to_grid(image, working_grid(image, spacing_mm, size))
-    phi = _along_grid(image, subject.phi_mm)
+    grid = fitted_grid(subject.image, spacings_mm, size)
+    spacing = float(grid.spacing_mm[0])
+    voxels = phi_on_grid(subject.image, subject.phi_mm, grid) / spacing
     return Volumes(
-        np.rint(seen * 255).astype(np.uint8)[None],
-        np.clip(np.rint(phi / STEP_MM), -127, 127).astype(np.int8)[None],
+        np.rint(to_grid(subject.image, grid) * 255).astype(np.uint8)[None],
+        np.clip(np.rint(voxels * STEPS), -127, 127).astype(np.int8)[None],
         np.array([EMPTY if empty else POPULATIONS.index(subject.population)], np.uint8),
+        np.array([spacing], np.float32),
     )
 
 
-def _along_grid(image: Image, phi: np.ndarray) -> np.ndarray:
-    """phi, given on the image's voxels, in the order and direction of the working grid's axes."""
-    from SlicerHPOLib.image import reorient_to_ras
+def phi_on_grid(image: Image, phi_mm: np.ndarray, grid: Grid) -> np.ndarray:
+    """A signed distance (k, j, i) given on the image's voxels on those of its working grid; outside of the image, that
+    of the nearest voxel."""
+    corner, *ends = (grid.ras_of(v) for v in ((0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1)))
+    start = image.ijk_of(corner)[::-1]
+    matrix = np.stack([image.ijk_of(end)[::-1] - start for end in ends], 1)
+    return ndimage.affine_transform(phi_mm, matrix, start, tuple(grid.shape), order=1, mode="nearest")
 
-    return reorient_to_ras(Image(phi, image.ijk_to_ras)).voxels
 
-
-def _make_shard(out: str, shard: int, count: int, seed: int, size: int, spacing_mm: float, adults: float | None) -> int:
+def _make_shard(
+    out: str, shard: int, count: int, seed: int, size: int, spacings_mm: Sequence[float], adults: float | None
+) -> int:
     first = shard * PER_SHARD
-    drawn = [draw_volume(seed, n, size, spacing_mm, adults) for n in range(first, min(first + PER_SHARD, count))]
+    drawn = [draw_volume(seed, n, size, spacings_mm, adults) for n in range(first, min(first + PER_SHARD, count))]
     with replacing(Path(out) / f"shard-{shard:05d}.npz") as temporary:
         np.savez_compressed(
             temporary, **{name: np.concatenate([getattr(v, name) for v in drawn]) for name in Volumes.FIELDS}
@@ -91,7 +102,7 @@ def simulate(
     *,
     volumes: int,
     size: int = SIZE,
-    spacing_mm: float = SPACING_MM,
+    spacings_mm: Sequence[float] = SPACINGS_MM,
     seed: int = 0,
     adults: float | None = None,
     workers: int = 2,
@@ -99,11 +110,15 @@ def simulate(
 ) -> Path:
     """Simulate a data set of `volumes` volumes; goes on where an earlier call stopped.
 
+    Args:
+        size, spacings_mm: of the working grid, see `grid.fitted_grid`; 80 and (4,) are the source's.
+        adults: their share; None: as the simulator draws.
+
     Raises ValueError if the folder holds a data set made with other settings.
     """
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    settings = dict(volumes=volumes, size=size, spacing_mm=spacing_mm, seed=seed, adults=adults)
+    settings = dict(volumes=volumes, size=size, spacings_mm=list(spacings_mm), seed=seed, adults=adults)
     described = out / "dataset.json"
     if described.exists() and (old := json.loads(described.read_text())) != settings:
         raise ValueError(
@@ -113,7 +128,7 @@ def simulate(
     shards = range(-(-volumes // PER_SHARD))
     todo = [s for s in shards if not (out / f"shard-{s:05d}.npz").exists()]
     with single_threaded_pool(workers) as pool:
-        running = [pool.submit(_make_shard, str(out), s, volumes, seed, size, spacing_mm, adults) for s in todo]
+        running = [pool.submit(_make_shard, str(out), s, volumes, seed, size, list(spacings_mm), adults) for s in todo]
         for done, future in enumerate(running):
             job.progress((len(shards) - len(todo) + done) / len(shards), f"simulating {out.name}")
             future.result()

@@ -13,7 +13,7 @@ from safetensors import safe_open
 from SlicerHPOLib.bundle import write_bundle
 from SlicerHPOLib.job import Job
 from SlicerHPOLib.kidney.deformation import DeformationNetwork, DeformationParameters, network_of
-from SlicerHPOLib.kidney.grid import HIGH_PERCENTILE, LOW_PERCENTILE, SIZE
+from SlicerHPOLib.kidney.grid import HIGH_PERCENTILE, LOW_PERCENTILE, SIZE, SPACINGS_MM
 from SlicerHPOLib.kidney.segmenter import TASK, KidneySegmenter
 
 from .evaluate import (
@@ -87,7 +87,9 @@ def deploy(
     """
     network, state = trained_network(run)
     weights = halved(network)
-    segmenter = KidneySegmenter(network_of(network.plan, weights), SIZE, 0.0)  # what is measured is what is shipped
+    segmenter = KidneySegmenter(
+        network_of(network.plan, weights), SPACINGS_MM, SIZE, 0.0
+    )  # what is measured is what is shipped
 
     def watched(cases, first: float, last: float, count: int):
         for n, case in enumerate(cases):
@@ -107,7 +109,7 @@ def deploy(
         "summary": "Outline and measures of the kidney in a 3D ultrasound volume, of adults and of children.",
         "architecture": asdict(network.plan),
         "input": {
-            "spacing_mm": network.plan.spacing_mm,
+            "spacings_mm": list(SPACINGS_MM),
             "size": SIZE,
             "intensity": f"percentiles {LOW_PERCENTILE:g} and {HIGH_PERCENTILE:g} of the field of view to 0 and 1",
         },

@@ -19,7 +19,7 @@ from ..parallel import single_threaded_pool
 from ..simulation.randomisation import POPULATIONS
 from ..simulation.ultrasound import simulate_ultrasound
 from .clicks import dice_by_clicks, radial_basis_correction
-from .dataset import subject_seed
+from .dataset import phi_on_grid, subject_seed
 from .metrics import Score, score
 
 TEST_SEED, CALIBRATION_SEED = 1_000_003, 2_000_003  # of subjects never trained on
@@ -174,7 +174,7 @@ def clicked(segmenter: KidneySegmenter, cases: Iterable[Case], seed: int = 0, jo
             found = segmenter.segment(case.image)
         except SegmentationError:
             continue
-        truth = phi_on_grid(case, found.grid) > 0
+        truth = phi_on_grid(case.image, case.phi_mm, found.grid) > 0
         corrector = segmenter.corrector
         curves["flow"].append(
             dice_by_clicks(lambda p, c=corrector: c(p).phi, found.phi, truth, found.grid, MOST_CLICKS, seed + n)
@@ -192,12 +192,3 @@ def clicked(segmenter: KidneySegmenter, cases: Iterable[Case], seed: int = 0, jo
         mean = tuple(float(value) for value in np.mean(all_curves, axis=0))
         results.append(Clicks(name, mean, float(np.mean(needed)), sum(k is not None for k in good), len(good)))
     return results
-
-
-def phi_on_grid(case: Case, grid) -> np.ndarray:
-    """The true signed distance (k, j, i) on a working grid; outside of the volume it is -1 mm."""
-    from scipy import ndimage
-
-    nodes = grid.ras_of(np.stack(np.meshgrid(*map(np.arange, grid.shape), indexing="ij"), -1))
-    ijk = case.image.ijk_of(nodes)
-    return ndimage.map_coordinates(case.phi_mm, np.moveaxis(ijk[..., ::-1], -1, 0), order=1, cval=-1.0)

@@ -24,11 +24,11 @@ from torch.nn import functional
 from ..checkpoint import load_checkpoint, save_checkpoint
 from ..simulation.randomisation import POPULATIONS
 from .augment import augment, noise_volumes
-from .dataset import EMPTY, STEP_MM, Volumes
+from .dataset import EMPTY, STEPS, Volumes
 
 CHECKPOINT = "checkpoint.safetensors"
 COLUMNS = ("epoch", "learning_rate", "train_loss", "dice_adult", "dice_child", "dense_adult", "dense_child", "seconds")
-EDGE_MM = 2.0  # half width in which a voxel at the capsule passes from outside to inside
+EDGE = 0.5  # voxels: half width in which one at the capsule passes from outside to inside
 NOISE_SHARE = 0.03  # of volumes that are replaced by textures without a kidney
 
 
@@ -166,14 +166,14 @@ def draw_weights(volumes: Volumes, children: float | None) -> np.ndarray:
 
 
 def batch_of(volumes: Volumes, chosen: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-    """Images (batch, 1, k, j, i) in [0, 1] and signed distances in mm of the volumes with these indices."""
+    """Images (batch, 1, k, j, i) in [0, 1] and signed distances in voxels of the volumes with these indices."""
     images = torch.from_numpy(volumes.images[chosen]).float()[:, None] / 255
-    return images, torch.from_numpy(volumes.distances[chosen]).float()[:, None] * STEP_MM
+    return images, torch.from_numpy(volumes.distances[chosen]).float()[:, None] / STEPS
 
 
 def occupancy(distances: torch.Tensor) -> torch.Tensor:
     """How much of a voxel lies inside, in [0, 1], by its centre's distance to the capsule."""
-    return (0.5 + distances / (2 * EDGE_MM)).clamp(0, 1)
+    return (0.5 + distances / (2 * EDGE)).clamp(0, 1)
 
 
 def loss_of(plan: TrainingPlan, found: Deformation | torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
@@ -210,7 +210,7 @@ def _step(plan, network, optimizer, training: Volumes, share: np.ndarray, step: 
     noise = torch.from_numpy(rng.random(plan.batch) < NOISE_SHARE)
     if noise.any():
         images[noise] = noise_volumes(int(noise.sum()), images.shape[-1], generator)
-        distances[noise] = -127 * STEP_MM
+        distances[noise] = -127 / STEPS
     truth = occupancy(distances).to(device)
     images = images.to(device).contiguous(memory_format=torch.channels_last_3d)
     deforms = isinstance(network, DeformationNetwork)

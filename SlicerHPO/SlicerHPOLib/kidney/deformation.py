@@ -51,7 +51,8 @@ POSES = ("moments", "regressed", "none")
 class DeformationParameters:
     """What is built.
 
-    encoder: of the first look. look: of the second. spacing_mm: of the volumes given (the working grid's). pose: how G
+    encoder: of the first look. look: of the second. spacing_mm: of the volumes given. Those of another spacing may be
+    given as if they had this one: every length found, in phi too, is then to be scaled by the ratio. pose: how G
     is found, see the module; local: whether there is an L; otherwise it is the identity. learned_template: whether
     training may change phi0. lattice_mm: of the velocity of L. sigma_mm: of the Gaussian K_sigma that smooths it.
     hidden: width of the layer before pose and modes.

@@ -1,7 +1,8 @@
 """The working grid of the kidney models, and the way there and back.
 
-Every volume is looked at on one cubic grid: 80 x 80 x 80 voxels of 4 mm, centred on the volume (Bertrand 2019,
-section 4.4). Its axes are the volume's own, in the order and direction closest to R, A, S, so that a volume turned in
+Every volume is looked at on one cubic grid: 80 x 80 x 80 voxels centred on the volume, of 4 mm in the source (Bertrand
+2019, section 4.4). A child's volume is small, and so is its kidney: `fitted_grid` takes voxels of 2 or 3 mm where the
+volume fits. Its axes are the volume's own, in the order and direction closest to R, A, S, so that a volume turned in
 space gives the same voxels. The result goes back as an implicit function, interpolated by cubic splines, so that its
 surface is smooth at any resolution.
 
@@ -10,6 +11,7 @@ Both ways are separable (grid and volume have parallel axes): one small matrix o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +19,7 @@ import numpy as np
 from ..image import Image, ImageError, reorient_to_ras
 
 SPACING_MM, SIZE = 4.0, 80  # the source's grid
+SPACINGS_MM = (2.0, 3.0, 4.0)  # of the fitted one
 LOW_PERCENTILE, HIGH_PERCENTILE = 1.0, 99.5  # of the field of view: what becomes 0 and 1
 
 
@@ -57,6 +60,13 @@ def working_grid(image: Image, spacing_mm: float = SPACING_MM, size: int = SIZE)
     matrix[:3, :3] = reorient_to_ras(image).directions * spacing_mm
     matrix[:3, 3] = image.center_mm - matrix[:3, :3].sum(axis=1) * (size - 1) / 2
     return Grid(matrix, (int(size),) * 3)
+
+
+def fitted_grid(image: Image, spacings_mm: Sequence[float] = SPACINGS_MM, size: int = SIZE) -> Grid:
+    """The working grid with the finest of the spacings in which the whole volume fits; the coarsest where none does."""
+    extent_mm = float((image.spacing_mm * image.shape[::-1]).max())
+    fitting = [spacing for spacing in sorted(spacings_mm) if spacing * size >= extent_mm]
+    return working_grid(image, fitting[0] if fitting else max(spacings_mm), size)
 
 
 def to_grid(image: Image, grid: Grid) -> np.ndarray:
