@@ -13,9 +13,20 @@ def add_commands(verb) -> None:
     command.add_argument("--slices", type=int, default=24_000, help="that a network of 96 pixels is trained on")
     command.add_argument("--seed", type=int, default=0)
 
+    command = verb("reproduce", "table-4.2", _table_4_2, "kidney: U-Net and deformed template, adults and children")
+    command.add_argument("--out", required=True, metavar="DIR", help="where data, trainings and the table are kept")
+    command.add_argument("--scale", choices=("small", "full"), default="small", help="small: under 40 minutes, 2 cores")
+    command.add_argument("--seed", type=int, default=0)
+
 
 def _input_size(options, job: Job) -> None:
     from .input_size import describe, input_size
 
     small = {"filters": 32, "hidden": (256,), "dropout": 0.1}
     print(describe(input_size(options.data, options.out, options.slices, options.seed, job, **small)))
+
+
+def _table_4_2(options, job: Job) -> None:
+    from .table_4_2 import SCALES, describe, table_4_2
+
+    print(describe(table_4_2(options.out, SCALES[options.scale], options.seed, job)))

@@ -8,6 +8,7 @@ goes on where it stopped. A part of the volumes shows no kidney: the dense head 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,12 +57,12 @@ def subject_seed(seed: int, index: int) -> int:
     return int(np.random.SeedSequence([seed, index]).generate_state(1, np.uint64)[0])
 
 
-def draw_volume(seed: int, index: int, size: int, spacings_mm: Sequence[float], adults: float | None) -> Volumes:
-    """Subject `index` of the data set with `seed`, on the grid as users' volumes. adults: their share; None: as the
-    simulator draws."""
-    rng = np.random.default_rng([seed, index, 1])
-    empty, adult = rng.random() < EMPTY_SHARE, rng.random()
-    population = None if adults is None else POPULATIONS[int(adult >= adults)]
+def draw_volume(
+    seed: int, index: int, size: int, spacings_mm: Sequence[float], adults: float | None, empty_share: float
+) -> Volumes:
+    """Subject `index` of the data set with `seed`, on the grid as users' volumes; see `simulate`."""
+    empty = np.random.default_rng([seed, index, 1]).random() < empty_share
+    population = None if adults is None else POPULATIONS[is_child(index, adults)]
     subject = simulate_ultrasound(
         subject_seed(seed, index), population, spacing_mm=SCANNER_MM, size=None, kidney=not empty
     )
@@ -76,6 +77,11 @@ def draw_volume(seed: int, index: int, size: int, spacings_mm: Sequence[float], 
     )
 
 
+def is_child(index: int, adults: float) -> bool:
+    """Whether a subject is a child, if a share of them are adults: evenly spread, and exact in every round number."""
+    return math.floor((index + 1) * (1 - adults) + 1e-9) > math.floor(index * (1 - adults) + 1e-9)
+
+
 def phi_on_grid(image: Image, phi_mm: np.ndarray, grid: Grid) -> np.ndarray:
     """A signed distance (k, j, i) given on the image's voxels on those of its working grid; outside of the image, that
     of the nearest voxel."""
@@ -86,10 +92,17 @@ def phi_on_grid(image: Image, phi_mm: np.ndarray, grid: Grid) -> np.ndarray:
 
 
 def _make_shard(
-    out: str, shard: int, count: int, seed: int, size: int, spacings_mm: Sequence[float], adults: float | None
+    out: str,
+    shard: int,
+    count: int,
+    seed: int,
+    size: int,
+    spacings_mm: Sequence[float],
+    adults: float | None,
+    empty_share: float,
 ) -> int:
-    first = shard * PER_SHARD
-    drawn = [draw_volume(seed, n, size, spacings_mm, adults) for n in range(first, min(first + PER_SHARD, count))]
+    subjects = range(shard * PER_SHARD, min((shard + 1) * PER_SHARD, count))
+    drawn = [draw_volume(seed, n, size, spacings_mm, adults, empty_share) for n in subjects]
     with replacing(Path(out) / f"shard-{shard:05d}.npz") as temporary:
         np.savez_compressed(
             temporary, **{name: np.concatenate([getattr(v, name) for v in drawn]) for name in Volumes.FIELDS}
@@ -105,6 +118,7 @@ def simulate(
     spacings_mm: Sequence[float] = SPACINGS_MM,
     seed: int = 0,
     adults: float | None = None,
+    empty_share: float = EMPTY_SHARE,
     workers: int = 2,
     job: Job = Job(),
 ) -> Path:
@@ -112,13 +126,15 @@ def simulate(
 
     Args:
         size, spacings_mm: of the working grid, see `grid.fitted_grid`; 80 and (4,) are the source's.
-        adults: their share; None: as the simulator draws.
+        adults: their share among all; None: as the simulator draws (60 %). empty_share: of volumes without a kidney.
 
     Raises ValueError if the folder holds a data set made with other settings.
     """
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    settings = dict(volumes=volumes, size=size, spacings_mm=list(spacings_mm), seed=seed, adults=adults)
+    chosen = [size, list(spacings_mm), adults, empty_share]
+    settings = dict(zip(("size", "spacings_mm", "adults", "empty_share"), chosen, strict=True))
+    settings |= {"volumes": volumes, "seed": seed}
     described = out / "dataset.json"
     if described.exists() and (old := json.loads(described.read_text())) != settings:
         raise ValueError(
@@ -128,7 +144,7 @@ def simulate(
     shards = range(-(-volumes // PER_SHARD))
     todo = [s for s in shards if not (out / f"shard-{s:05d}.npz").exists()]
     with single_threaded_pool(workers) as pool:
-        running = [pool.submit(_make_shard, str(out), s, volumes, seed, size, list(spacings_mm), adults) for s in todo]
+        running = [pool.submit(_make_shard, str(out), s, volumes, seed, *chosen) for s in todo]
         for done, future in enumerate(running):
             job.progress((len(shards) - len(todo) + done) / len(shards), f"simulating {out.name}")
             future.result()
