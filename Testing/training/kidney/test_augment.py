@@ -1,0 +1,50 @@
+import numpy as np
+import torch
+from SlicerHPOLib.kidney.transforms import centre_of, points_of
+
+from training.kidney.augment import augment, noise_volumes
+
+SIZE = 40
+
+
+def balls(count, radius=9.0):
+    points = points_of((SIZE,) * 3, 1.0, torch.zeros(1)) - torch.tensor(centre_of((SIZE,) * 3, 1.0))
+    distance = (radius - points.norm(dim=-1))[:, None].expand(count, -1, -1, -1, -1)
+    return 0.25 + 0.5 * (distance > 0).float(), distance.contiguous()
+
+
+def test_distances_stay_distances_and_follow_the_image():
+    images, distances = balls(12)
+    moved, moved_distances = augment(images, distances, torch.Generator().manual_seed(1))
+    assert moved.shape == images.shape and moved.min() >= 0 and moved.max() <= 1
+    for n in range(12):
+        phi = moved_distances[n, 0]
+        slope = torch.stack(torch.gradient(phi)).norm(dim=0)
+        assert 0.8 < slope[phi.abs() < 3].mean() < 1.2  # of a ball, a little stretched
+        inside, outside = moved[n, 0][phi > 2], moved[n, 0][(phi < -2) & (phi > -6) & (moved[n, 0] > 0)]
+        assert inside.mean() > outside.mean()
+    volumes = (moved_distances > 0).flatten(1).sum(1).float() / (distances > 0).flatten(1).sum(1)
+    assert volumes.min() < 0.8 and volumes.max() > 1.2
+
+
+def test_a_generator_gives_the_same_volumes_again():
+    images, distances = balls(2)
+    one = augment(images, distances, torch.Generator().manual_seed(7))
+    two = augment(images, distances, torch.Generator().manual_seed(7))
+    other = augment(images, distances, torch.Generator().manual_seed(8))
+    np.testing.assert_array_equal(one[0], two[0])
+    np.testing.assert_array_equal(one[1], two[1])
+    assert not torch.equal(one[0], other[0])
+
+
+def test_what_is_outside_of_the_field_of_view_stays_dark():
+    images, distances = balls(8)
+    images[..., :20] = 0
+    moved, _ = augment(images, distances, torch.Generator().manual_seed(3))
+    assert ((moved == 0).flatten(1).float().mean(1) > 0.25).all()
+
+
+def test_noise_is_in_range_and_not_flat():
+    volumes = noise_volumes(3, 24, torch.Generator().manual_seed(0))
+    assert volumes.shape == (3, 1, 24, 24, 24) and volumes.min() >= 0 and volumes.max() <= 1
+    assert (volumes.flatten(1).std(1) > 0.1).all()

@@ -1,0 +1,132 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from SlicerHPOLib.kidney.deformation import Deformation, DeformationParameters
+from SlicerHPOLib.kidney.template import Template
+from SlicerHPOLib.kidney.transforms import centre_of, points_of
+from SlicerHPOLib.kidney.unet import UNetParameters
+
+from training.kidney.dataset import EMPTY, STEPS, Volumes
+from training.kidney.train import (
+    CHECKPOINT,
+    TrainingPlan,
+    draw_weights,
+    learning_rate,
+    loss_of,
+    occupancy,
+    train,
+    validate,
+)
+
+SIZE = 24
+TINY = UNetParameters(base=4, levels=2, strided=True, dropout=0.0)
+NETWORK = DeformationParameters(encoder=TINY, look=TINY, spacing_mm=6.0, lattice_mm=12.0, sigma_mm=14.0, hidden=8)
+PLAN = TrainingPlan(NETWORK, steps=6, steps_per_epoch=2, batch=2, validation=4, precision="float32")
+
+
+def ellipsoid(size, spacing, semi_mm, centre_mm=(0.0, 0.0, 0.0)):
+    points = points_of((size,) * 3, spacing, torch.zeros(1))[0] - torch.tensor(centre_of((size,) * 3, spacing))
+    semi = torch.tensor(semi_mm)
+    return ((1 - ((points - torch.tensor(centre_mm)) / semi).norm(dim=-1)) * min(semi_mm)).numpy()
+
+
+TEMPLATE = Template(ellipsoid(21, 5.0, (24.0, 20.0, 36.0)), np.zeros((0, 21, 21, 21)), np.zeros(0), 5.0)
+
+
+def volumes(count, seed=0):
+    """Bright ellipsoids in noise; the last shows none."""
+    rng = np.random.default_rng(seed)
+    distances = np.stack([ellipsoid(SIZE, 6.0, (24.0, 20.0, 36.0), rng.uniform(-20, 20, 3)) for _ in range(count)]) / 6
+    distances[-1] = -8
+    images = 255 * (0.5 * (distances > 0) + 0.5 * rng.random(distances.shape))
+    population = np.where(np.arange(count) == count - 1, EMPTY, np.arange(count) % 3 == 0)
+    return Volumes(
+        images.astype(np.uint8),
+        np.clip(np.rint(distances * STEPS), -127, 127).astype(np.int8),
+        population.astype(np.uint8),
+        np.full(count, 6.0, np.float32),
+    )
+
+
+def test_a_training_that_was_killed_ends_with_the_same_weights(tmp_path):
+    data = volumes(12)
+    whole = train(data, tmp_path / "whole", PLAN, TEMPLATE)
+    train(data, tmp_path / "parts", PLAN, TEMPLATE, stop_after=1)
+    parts = train(data, tmp_path / "parts", PLAN, TEMPLATE)
+    one, two = load_file(whole), load_file(parts)
+    assert one.keys() == two.keys()
+    for name in one:
+        assert torch.equal(one[name], two[name]), name
+    assert (tmp_path / "parts" / "curves.png").stat().st_size > 1000
+    assert len((tmp_path / "parts" / "curves.csv").read_text().splitlines()) == 4
+    with pytest.raises(ValueError, match="Use another folder"):
+        train(data, tmp_path / "parts", replace(PLAN, seed=1), TEMPLATE)
+
+
+def test_it_learns_where_a_kidney_is(tmp_path):
+    plan = replace(PLAN, steps=80, steps_per_epoch=80, batch=4, augmented=False, learning_rate=5e-3, validation=6)
+    train(volumes(40), tmp_path, plan, TEMPLATE)
+    row = (tmp_path / "curves.csv").read_text().splitlines()[-1].split(",")
+    assert float(row[3]) > 0.7 and float(row[5]) > 0.7  # Dice of adults, by deformation and by the dense map
+
+
+@pytest.mark.parametrize("network", [TINY, replace(NETWORK, pose="none"), replace(NETWORK, pose="regressed")])
+def test_every_method_trains_and_goes_on_from_another_training(tmp_path, network):
+    plan = replace(PLAN, network=network, steps=2)
+    train(volumes(10), tmp_path / "first", plan, TEMPLATE)
+    again = train(volumes(10), tmp_path / "second", replace(plan, seed=5), TEMPLATE, initial=tmp_path / "first")
+    assert again.name == CHECKPOINT
+
+
+def test_too_few_volumes_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="too few"):
+        train(volumes(5), tmp_path, PLAN, TEMPLATE)
+    with pytest.raises(ValueError, match="needs a template"):
+        train(volumes(12), tmp_path, PLAN)
+
+
+def test_children_are_drawn_as_often_as_adults():
+    data = volumes(13)
+    weights = draw_weights(data, 0.5)
+    assert weights.sum() == pytest.approx(1)
+    assert weights[data.population == 0].sum() == pytest.approx(weights[data.population == 1].sum())
+    np.testing.assert_allclose(draw_weights(data, None), 1 / 13)
+
+
+def test_the_rate_rises_and_falls_to_nothing():
+    rates = [learning_rate(replace(PLAN, steps=100), step) for step in range(100)]
+    assert max(rates) == pytest.approx(PLAN.learning_rate, rel=0.01) and rates[-1] < 1e-2 * max(rates)
+    assert rates[0] < rates[2] and (np.diff(rates[3:]) <= 0).all()
+
+
+def test_a_voxel_at_the_surface_is_half_inside():
+    np.testing.assert_allclose(occupancy(torch.tensor([-1.0, -0.25, 0.0, 0.25, 1.0])), [0, 0.25, 0.5, 0.75, 1])
+
+
+def test_a_volume_without_a_kidney_costs_the_dense_map_alone():
+    truth = torch.zeros(1, 1, 4, 4, 4)
+    empty = torch.full_like(truth, -30.0)
+    field = torch.zeros(1, 3, 2, 2, 2)
+
+    def found(phi, scores):
+        return Deformation(phi, torch.zeros(1, 9), torch.zeros(1, 0), field, field, 8.0, scores)
+
+    assert loss_of(PLAN, found(-empty, empty), truth).item() == pytest.approx(0, abs=1e-6)
+    assert loss_of(PLAN, found(empty, -empty), truth).item() > 5
+    assert loss_of(PLAN, found(empty, empty), torch.ones_like(truth)).item() > 5
+    assert loss_of(PLAN, found(-empty, -empty), torch.ones_like(truth)).item() == pytest.approx(0, abs=1e-3)
+
+
+def test_validation_leaves_empty_volumes_out():
+    data = volumes(2)
+    perfect = torch.from_numpy(data.distances[:1]).float()[:, None]
+
+    class Perfect(torch.nn.Module):
+        def forward(self, images):
+            return perfect
+
+    adult, child, dense_adult, dense_child = validate(Perfect(), data, torch.device("cpu"))
+    assert np.isnan([adult, child, dense_adult]).all() and dense_child == 1
