@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from SlicerHPOLib.fieldofview.network import Architecture, build, weight_count
+from SlicerHPOLib.fieldofview.network import Architecture, build, folded, weight_count
 
 
 @pytest.mark.parametrize(
@@ -55,3 +55,20 @@ def test_a_separable_convolution_runs_along_the_columns_first():
 def test_an_impossible_architecture_is_refused_with_its_reason(wrong, message):
     with pytest.raises(ValueError, match=message):
         Architecture(**wrong)
+
+
+@pytest.mark.parametrize("separable", [False, True])
+def test_a_folded_network_is_the_plain_one_and_gives_the_same_scores(separable):
+    architecture = Architecture(32, 2, 3, 2, 8, separable=separable, hidden=(16,), normalised=True)
+    torch.manual_seed(0)
+    network = build(architecture)
+    for _ in range(5):  # running statistics
+        network.train()(2 * torch.rand(8, 2, 32, 32) + 1)
+    images = torch.rand(4, 2, 32, 32)
+    expected = network.eval()(images)
+    plain, described = folded(network, architecture)
+    assert described == Architecture(32, 2, 3, 2, 8, separable=separable, hidden=(16,))
+    assert {k: v.shape for k, v in plain.state_dict().items()} == {
+        k: v.shape for k, v in build(described).state_dict().items()
+    }
+    torch.testing.assert_close(plain(images), expected, rtol=1e-4, atol=1e-5)
