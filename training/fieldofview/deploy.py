@@ -54,7 +54,7 @@ def deploy(
     name: str = TASK,
     maps_dir: str | Path | None = None,
     real_dir: str | Path | None = None,
-    calibration_volumes: int = 50,
+    calibration_volumes: int = 120,
     test_volumes: int = 100,
     job: Job = Job(),
 ) -> Path:
@@ -121,7 +121,8 @@ def model_card(manifest: dict, weights: int, simulated, real) -> str:
         "applications to medical imaging (2019), table 2.7.",
         f"Region decision: probabilities smoothed by {decision['sigma_mm']:g} mm, "
         f"regions of at least {decision['min_length_mm']:g} mm, "
-        f"correlation length {decision['correlation_length_mm']:g} mm; calibrated on simulated volumes.",
+        f"correlation length {decision['correlation_length_mm']:g} mm, intervals widened by "
+        f"{decision['interval_factor']:g} (conformal); calibrated on simulated volumes.",
         "## Training",
         *(
             f"{part['slices']:,} simulated axial slices, {part['epochs']} epochs, {part['hours']} hours on this plan: "

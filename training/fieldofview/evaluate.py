@@ -9,13 +9,13 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import repeat
 from pathlib import Path
 
 import numpy as np
 from SlicerHPOLib.fieldofview.classifier import Classifier
-from SlicerHPOLib.fieldofview.regions import BODY, CLASSES, SPINE, Decision, DecisionModel, decide
+from SlicerHPOLib.fieldofview.regions import BODY, CLASSES, SPINE, Boundary, Decision, DecisionModel, decide
 from SlicerHPOLib.fieldofview.slices import SliceInputs, slice_inputs
 from SlicerHPOLib.image import read_image
 from SlicerHPOLib.job import Job
@@ -197,7 +197,8 @@ def measure(cases: Iterable[Case], model: DecisionModel) -> Report:
 
 def calibrate(cases: list[Case]) -> DecisionModel:
     """The decision's parameters that do best on `cases`: smoothing and least length by the slices right, then the
-    correlation length by the mean interval score of the boundaries' 95 % intervals (Gneiting and Raftery 2007).
+    correlation length by the mean interval score of the boundaries' 95 % intervals (Gneiting and Raftery 2007), each
+    with the `interval_factor` that it needs to hold 95 % of them.
 
     The score, width + 2 / 0.05 x the distance by which the truth is missed, is least for the true quantiles; unlike the
     coverage it cannot be had by intervals as wide as the body.
@@ -209,19 +210,39 @@ def calibrate(cases: list[Case]) -> DecisionModel:
     ]
     best = max(grid, key=lambda model: _accuracy(measure(cases, model).after))
     lengths = (2.0, 3.0, 5.0, 7.0, 10.0, 15.0, 20.0, 30.0, 45.0)
-    models = [DecisionModel(best.sigma_mm, best.min_length_mm, length) for length in lengths]
+    models = [replace(best, correlation_length_mm=length) for length in lengths]
+    models = [replace(model, interval_factor=conformal_factor(cases, model)) for model in models]
     return min(models, key=lambda model: interval_score(cases, model))
+
+
+def conformal_factor(cases: list[Case], model: DecisionModel, level: float = 0.95, most: float = 20.0) -> float:
+    """The least widening of the intervals, 1 or more, that holds this part of the boundaries that are found, with the
+    correction for their number that makes it valid for one more (split conformal prediction)."""
+    needed = []
+    for boundary, truth in _found_boundaries(cases, replace(model, interval_factor=1.0)):
+        low, high = boundary.interval_mm
+        half = boundary.position_mm - low if truth < boundary.position_mm else high - boundary.position_mm
+        needed.append(abs(truth - boundary.position_mm) / max(half, 1e-6))
+    if not needed:
+        return 1.0
+    rank = min(int(np.ceil(level * (len(needed) + 1))), len(needed))
+    return round(float(np.clip(np.sort(needed)[rank - 1], 1.0, most)), 3)
+
+
+def _found_boundaries(cases: list[Case], model: DecisionModel) -> Iterator[tuple[Boundary, float]]:
+    """Boundaries that are found, with where they truly are."""
+    for case in cases:
+        for boundary in case.decide(model).boundaries:
+            if boundary.name in case.boundaries_mm:
+                yield boundary, case.boundaries_mm[boundary.name]
 
 
 def interval_score(cases: list[Case], model: DecisionModel) -> float:
     """Mean interval score in mm of the boundaries that are found; 0 if none is."""
     scores = []
-    for case in cases:
-        for boundary in case.decide(model).boundaries:
-            if boundary.name in case.boundaries_mm:
-                low, high = boundary.interval_mm
-                truth = case.boundaries_mm[boundary.name]
-                scores.append(high - low + 2 / 0.05 * max(low - truth, truth - high, 0))
+    for boundary, truth in _found_boundaries(cases, model):
+        low, high = boundary.interval_mm
+        scores.append(high - low + 2 / 0.05 * max(low - truth, truth - high, 0))
     return float(np.mean(scores)) if scores else 0.0
 
 

@@ -293,6 +293,22 @@ def test_blurred_probabilities_widen_the_interval_and_a_longer_correlation_too()
     assert chest_head(40, 20) < chest_head(80, 20) < chest_head(80, 60)
 
 
+@given(st.floats(1, 6), st.integers(0, 1000))
+@settings(max_examples=30, deadline=None)
+def test_the_factor_widens_intervals_about_the_boundary_and_changes_nothing_else(factor, seed):
+    rng = np.random.default_rng(seed)
+    s = np.arange(100) * 5.0
+    p = body_curves(s, np.sort(rng.uniform(-100, 600, 5)), 60)
+    plain, wide = decide(p, s), decide(p, s, interval_factor=factor)
+    np.testing.assert_array_equal(plain.labels, wide.labels)
+    for a, b in zip(plain.boundaries, wide.boundaries, strict=True):
+        assert a.position_mm == b.position_mm and a.confidence == b.confidence
+        for plain_end, wide_end, end in zip(a.interval_mm, b.interval_mm, s[[0, -1]], strict=True):
+            widened = a.position_mm + factor * (plain_end - a.position_mm)
+            if (plain_end - a.position_mm) * (end - a.position_mm) > 0:
+                assert wide_end == pytest.approx(np.clip(widened, s[0], s[-1]))
+
+
 def test_posteriors_sum_to_one_and_follow_clear_evidence():
     s = np.arange(400) * 4.0
     decision = decide(body_curves(s, np.array([100, 450, 800, 1150, 1500])), s)
@@ -359,7 +375,7 @@ def test_moving_a_volume_moves_its_boundaries_with_it(seed, shift):
 def test_changing_the_unit_of_length_changes_nothing_else(seed, scale):
     p, s, tissue = random_volume(seed)
     model = DecisionModel()
-    scaled = {name: value * scale for name, value in asdict(model).items()}
+    scaled = {name: value * scale if name.endswith("_mm") else value for name, value in asdict(model).items()}
     assert_same(decide(p, s, tissue), decide(p, s * scale, tissue, **scaled), scale=scale)
 
 

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from SlicerHPOLib.fieldofview.regions import CLASSES
+
 from training.experiments.input_size import SIZES, describe, input_size
 from training.fieldofview.dataset import Slices
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from SlicerHPOLib.kidney.template import Template
 from SlicerHPOLib.kidney.unet import UNetParameters
+
 from training.experiments import table_4_2
 from training.experiments.table_4_2 import CLASSICAL, Scale, describe
 

@@ -12,6 +12,7 @@ from training.fieldofview.evaluate import (
     Case,
     calibrate,
     confusion_table,
+    conformal_factor,
     describe,
     interval_score,
     measure,
@@ -93,8 +94,11 @@ def test_calibration_smooths_noise_away_and_finds_intervals_that_hold():
     model = calibrate(cases)
     naive, calibrated = measure(cases, PLAIN), measure(cases, model)
     assert calibrated.as_json()["slice_accuracy"] >= naive.as_json()["slice_accuracy"]
-    assert calibrated.covered >= 0.9
+    assert calibrated.covered >= 0.95
+    assert conformal_factor(cases, model) == model.interval_factor
+    assert measure(cases, replace(model, interval_factor=0.1)).covered < 0.95
     narrow, wide = (replace(model, correlation_length_mm=length) for length in (2.0, 45.0))
+    narrow, wide = (replace(m, interval_factor=conformal_factor(cases, m)) for m in (narrow, wide))
     assert interval_score(cases, model) <= min(interval_score(cases, narrow), interval_score(cases, wide))
 
 
