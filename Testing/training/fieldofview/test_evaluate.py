@@ -11,8 +11,8 @@ from SlicerHPOLib.image import Image, write_image
 from training.fieldofview.evaluate import (
     Case,
     calibrate,
-    confusion_table,
     conformal_factor,
+    confusion_table,
     describe,
     interval_score,
     measure,
