@@ -1,20 +1,23 @@
-# make run   install what is needed into .venv and classify the sample volumes
+# make run   install what is needed into .venv, classify the MR samples and segment the kidney in the ultrasound samples
 # make test  the same with the test tools, then all tests
 # make lint  style checks
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-INPUT ?= Resources/SampleData
+MR ?= Resources/SampleData/mr
+KIDNEY ?= Resources/SampleData/kidney
 OUT ?= out
 
 .PHONY: run test lint clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/.ready
-	@mkdir -p $(OUT)
-	@echo "Classifying the field of view of the volumes in $(INPUT); table, details and figures go to $(OUT)/"
-	@$(BIN)/slicerhpo classify $(INPUT) --csv $(OUT)/regions.csv --json $(OUT)/regions.json --figure $(OUT)/figures
+	@mkdir -p $(OUT)/mr $(OUT)/kidney
+	@echo "Classifying the field of view of the volumes in $(MR); table, details and figures go to $(OUT)/mr"
+	@$(BIN)/slicerhpo classify $(MR) --csv $(OUT)/mr/regions.csv --json $(OUT)/mr/regions.json --figure $(OUT)/mr/figures
+	@echo "Segmenting the kidney in the volumes in $(KIDNEY); segmentations, report and figures go to $(OUT)/kidney"
+	@$(BIN)/slicerhpo segment $(KIDNEY) --out $(OUT)/kidney --report $(OUT)/kidney/report.csv --figure $(OUT)/kidney/figures
 
 test: $(VENV)/.ready-test
 	@echo "Running all tests"

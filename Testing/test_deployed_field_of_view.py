@@ -21,7 +21,7 @@ def classifier() -> Classifier:
 
 
 def sample(classifier, name):
-    return classifier.classify(read_image(ROOT / "Resources" / "SampleData" / f"{name}.nii.gz")).decision
+    return classifier.classify(read_image(ROOT / "Resources" / "SampleData" / "mr" / f"{name}.nii.gz")).decision
 
 
 def test_the_bundle_is_small_and_says_what_it_is_not_for():

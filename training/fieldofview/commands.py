@@ -75,7 +75,7 @@ def add_commands(verb) -> None:
     maps(command)
 
     command = verb("samples", TASK, _samples, "write the simulated MR volumes that are shipped")
-    command.add_argument("--out", default=str(ROOT / "Resources" / "SampleData"), metavar="DIR")
+    command.add_argument("--out", default=str(ROOT / "Resources" / "SampleData" / "mr"), metavar="DIR")
 
     command = verb("benchmark", TASK, _benchmark, "time what users run")
     command.add_argument("--model", default=str(BUNDLE), metavar="NAME|DIR")

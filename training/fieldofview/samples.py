@@ -1,4 +1,4 @@
-"""The simulated volumes shipped in Resources/SampleData: one of each kind of examination, a few hundred kB each."""
+"""The simulated volumes shipped in Resources/SampleData/mr: one of each kind of examination, a few hundred kB each."""
 
 from __future__ import annotations
 

@@ -67,6 +67,12 @@ def add_commands(verb) -> None:
     command.add_argument("--out", default=str(BUNDLE), metavar="DIR")
     command.add_argument("--volumes", type=int, default=50, help="of each group to measure on")
 
+    command = verb("samples", TASK, _samples, "write the simulated ultrasound volumes that are shipped")
+    command.add_argument("--out", default=str(ROOT / "Resources" / "SampleData" / "kidney"), metavar="DIR")
+
+    command = verb("benchmark", TASK, _benchmark, "time what users run")
+    command.add_argument("--model", default=str(BUNDLE), metavar="NAME|DIR")
+
     command = verb("stress", TASK, _stress, "honour many random sets of correction points, and time it")
     command.add_argument("--sets", type=int, default=10_000)
     command.add_argument("--size", type=int, default=44, help="voxels along each axis")
@@ -151,6 +157,19 @@ def _deploy(options, job: Job) -> None:
 
     folder = deploy(options.run_dir, options.out, test=options.volumes, job=job)
     print((folder / "README.md").read_text())
+
+
+def _samples(options, job: Job) -> None:
+    from .samples import write_samples
+
+    for path in write_samples(options.out, job):
+        print(path)
+
+
+def _benchmark(options, job: Job) -> None:
+    from .benchmark import benchmark
+
+    benchmark(options.model)
 
 
 def _stress(options, job: Job) -> None:
