@@ -170,7 +170,7 @@ def mean_template(
         shapes = np.concatenate([shapes, shapes[:, :, ::-1]])  # the other side of the body
         mean = shapes.mean(axis=0)
     deviations = (shapes - mean).reshape(len(shapes), -1)
-    return _checked(Template(_redistanced(mean, spacing_mm), *_principal(deviations, mean, modes), spacing_mm))
+    return _checked(Template(redistanced(mean, spacing_mm), *_principal(deviations, mean, modes), spacing_mm))
 
 
 def _principal(deviations: np.ndarray, mean: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -258,7 +258,7 @@ def _aligned(distance: Image, frame: _Frame, mean: np.ndarray, spacing_mm: float
     return moved(best, found.x)
 
 
-def _redistanced(level: np.ndarray, spacing_mm: float) -> np.ndarray:
+def redistanced(level: np.ndarray, spacing_mm: float) -> np.ndarray:
     """A function near to a signed distance (a mean of such) made one again, with the same surface."""
     slope = np.linalg.norm(np.gradient(level, spacing_mm), axis=0)
     return _distance(level / np.maximum(slope, 0.1), np.full(3, spacing_mm))

@@ -1,0 +1,324 @@
+"""The kidney in a 3D ultrasound volume: found by a deployed model, then corrected by points as often as wanted.
+
+    segmenter = KidneySegmenter.load()
+    result = segmenter.segment(read_image("volume.nrrd"))
+    result = segmenter.add_outside((12.0, -30.5, 80.0))
+
+A result is immutable. All points are always applied to what the method found first, so that undoing, redoing or
+removing a point gives to the last bit what was there before. What cannot be done raises an error and changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import ndimage as ndi
+
+from ..bundle import Bundle, BundleError, find_bundle, read_bundle
+from ..image import Image
+from ..job import Job
+from .corrections import Corrector
+from .grid import Grid, fitted_grid, to_grid
+from .points import History, Points
+from .segmentation import (
+    KidneySegmentation,
+    SegmentationError,
+    border_warning,
+    check_voxels,
+    nothing_found,
+    one_piece,
+)
+from .template import Template, redistanced
+
+__all__ = ["METHODS", "TASK", "KidneySegmentation", "KidneySegmenter", "SegmentationError"]
+
+if TYPE_CHECKING:
+    from .deformation import Deformation, DeformationNetwork
+
+TASK = "kidney-ultrasound"
+METHODS = ("deformation", "unet", "classical")
+NO_POINTS = Points()
+MODES = 4  # of the template's modes of variation, that corrections make use of
+
+
+class KidneySegmenter:
+    """A deployed model and the volume it works on.
+
+    Args:
+        network: the trained network, with the template in it.
+        spacings_mm, size: of the working grid, see `grid.fitted_grid`; the network sees every spacing as its own.
+        least_confidence: below it, there may be no kidney in the volume.
+    """
+
+    def __init__(self, network: DeformationNetwork, spacings_mm: Sequence[float], size: int, least_confidence: float):
+        self.network, self.spacings_mm, self.size = network, tuple(spacings_mm), size
+        self.least_confidence = least_confidence
+        self._found: _Found | None = None
+        self._history = History()
+        self._result: KidneySegmentation | None = None
+
+    @classmethod
+    def load(cls, bundle: str | Path | Bundle = TASK) -> KidneySegmenter:
+        """The segmenter of a bundle, of its name, or of its folder. Raises BundleError if it is broken or made for
+        another task."""
+        if not isinstance(bundle, Bundle):
+            bundle = read_bundle(find_bundle(bundle))
+        manifest = bundle.manifest
+        if manifest["task"] != TASK:
+            raise BundleError(f"The bundle's task is {manifest['task']!r}; a kidney needs a bundle for {TASK!r}.")
+        from .deformation import DeformationParameters, network_of
+
+        try:
+            parameters = DeformationParameters(**manifest["architecture"])
+            spacings_mm, size = manifest["input"]["spacings_mm"], manifest["input"]["size"]
+            least = float(manifest["decision"]["least_confidence"])
+            positive = bool(spacings_mm) and min(spacings_mm) > 0
+            if not positive or not isinstance(size, int) or size < 2 or not 0 <= least <= 1:
+                raise ValueError(
+                    f"input is {manifest['input']} and decision {manifest['decision']}; expected are spacings_mm, "
+                    "a size in voxels, and a least_confidence from 0 to 1."
+                )
+            return cls(network_of(parameters, bundle.weights()), spacings_mm, size, least)
+        except KeyError as error:
+            raise BundleError(f"The bundle's model.json describes no kidney model: {error} is missing.") from None
+        except (TypeError, ValueError, IndexError) as error:
+            if isinstance(error, BundleError):
+                raise
+            raise BundleError(f"The bundle's model.json describes no kidney model: {error}") from None
+
+    def segment(
+        self,
+        image: Image,
+        *,
+        method: str = "deformation",
+        seed_point_mm: tuple[float, float, float] | None = None,
+        points: Points = NO_POINTS,
+        job: Job = Job(),
+    ) -> KidneySegmentation:
+        """Find the kidney in a volume; corrections then refer to it.
+
+        Args:
+            image: of any size, spacing and orientation.
+            method: "deformation": the template deformed by the network. "unet": the network's dense answer alone.
+                "classical": the template fitted to the regions of the image around `seed_point_mm`.
+            seed_point_mm: RAS, near the middle of the kidney; for the classical method, and only for it.
+            points: corrections to begin with; undoing does not go behind them.
+
+        Raises:
+            SegmentationError: no kidney was found; an unknown method; a seed point that is missing, not expected or
+                outside of the volume.
+            CorrectionError: a point cannot be honoured.
+            Cancelled: the job was cancelled.
+        """
+        _check_request(image, method, seed_point_mm)
+        job.progress(0.0, "resampling")
+        grid = fitted_grid(image, self.spacings_mm, self.size)
+        volume = to_grid(image, grid)
+        job.progress(0.2, "finding the kidney")
+        if method == "classical":
+            found = self._classical(image, grid, volume, np.array(seed_point_mm, float), job.part(0.2, 0.9))
+        else:
+            found = self._by_network(image, grid, volume, method)
+        job.progress(0.9, "resampling the result")
+        result = found.corrected(points)
+        if not result.mask.any():
+            raise nothing_found(method)
+        job.progress(1.0, "done")
+        self._found, self._history, self._result = found, History(points), result
+        return result
+
+    @property
+    def result(self) -> KidneySegmentation:
+        """The answer as it is now. Raises SegmentationError if nothing was segmented yet."""
+        if self._result is None:
+            raise SegmentationError("No volume has been segmented yet: call segment(image) first.")
+        return self._result
+
+    @property
+    def points(self) -> Points:
+        """The correction points as they are now."""
+        return self._history.now
+
+    @property
+    def corrector(self) -> Corrector:
+        """What honours points on what was found first."""
+        return self._found.corrector if self.result else None
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether there is a change to undo."""
+        return bool(self._history.past)
+
+    @property
+    def can_redo(self) -> bool:
+        """Whether there is an undone change to do again."""
+        return bool(self._history.future)
+
+    def add_inside(self, ras_mm) -> KidneySegmentation:
+        """With a point (R, A, S) in mm that the kidney contains. This and what follows raise `CorrectionError` for
+        points that cannot be honoured; nothing has changed then."""
+        return self._change(self._history.change(self.points.add_inside(ras_mm)))
+
+    def add_outside(self, ras_mm) -> KidneySegmentation:
+        """With a point that the kidney does not contain."""
+        return self._change(self._history.change(self.points.add_outside(ras_mm)))
+
+    def move(self, number: int, ras_mm) -> KidneySegmentation:
+        """With a point, counted from 1, at another place."""
+        return self._change(self._history.change(self.points.move(number, ras_mm)))
+
+    def remove(self, number: int) -> KidneySegmentation:
+        """Without a point, counted from 1."""
+        return self._change(self._history.change(self.points.remove(number)))
+
+    def undo(self) -> KidneySegmentation:
+        """Before the last change; the same if there was none."""
+        return self._change(self._history.undo())
+
+    def redo(self) -> KidneySegmentation:
+        """After the change undone last; the same if there is none."""
+        return self._change(self._history.redo())
+
+    def _change(self, history: History) -> KidneySegmentation:
+        result = self.result
+        if history is not self._history:
+            result = self._found.corrected(history.now)
+            self._history, self._result = history, result
+        return result
+
+    def _scale(self, grid: Grid) -> float:
+        """mm of the grid for each mm of the network, which sees every grid as one of its own spacing."""
+        return float(grid.spacing_mm[0]) / self.network.plan.spacing_mm
+
+    def _by_network(self, image: Image, grid: Grid, volume: np.ndarray, method: str) -> _Found:
+        import torch
+
+        with torch.inference_mode():
+            deformation = self.network(torch.from_numpy(volume)[None, None])
+            scores, phi = deformation.scores[0, 0].numpy(), self._scale(grid) * deformation.phi[0, 0].numpy()
+            least_jacobian = float(deformation.least_jacobian())
+        confidence = dice(phi > 0, scores > 0)
+        if method == "unet":
+            phi, modes, least_jacobian = distance_of_scores(scores, grid), lambda: None, 1.0
+        else:
+            modes = partial(posed_modes, self.network, deformation, self.network.plan.spacing_mm, self._scale(grid))
+        note = None
+        if confidence < self.least_confidence:
+            note = (
+                f"Low confidence ({confidence:.2f}; usual is {self.least_confidence:.2f} or more): "
+                "there may be no kidney in this volume. Check the result before you use it."
+            )
+        return _Found(image, grid, method, one_piece(phi, method), confidence, least_jacobian, note, modes)
+
+    def _classical(self, image: Image, grid: Grid, volume: np.ndarray, seed_mm: np.ndarray, job: Job) -> _Found:
+        import torch
+
+        from .implicit import segment_from_click
+
+        modes = self.network.template_modes
+        with torch.no_grad():
+            mean = self.network.shape(torch.zeros(1, len(modes)))[0, 0].numpy()
+        template = Template(mean, modes.numpy(), np.zeros(len(modes)), self.network.spacing_mm)
+        answer = segment_from_click(volume, grid, template, seed_mm, job)
+        note = (
+            "The classical method fits a kidney's shape around the seed point, whatever is there: "
+            "its result is no evidence of a kidney."
+        )
+        least_jacobian = float(answer.deformation.least_jacobian())
+        posed = partial(posed_modes, self.network, answer.deformation, float(grid.spacing_mm[0]), 1.0)
+        phi = one_piece(answer.phi, "classical")
+        return _Found(image, grid, "classical", phi, answer.confidence, least_jacobian, note, posed)
+
+
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """What a method found in a volume, before any correction."""
+
+    image: Image
+    grid: Grid
+    method: str
+    phi: np.ndarray
+    confidence: float
+    least_jacobian: float
+    note: str | None
+    modes: Callable[[], np.ndarray | None]
+
+    @cached_property
+    def corrector(self) -> Corrector:
+        return Corrector(self.phi, self.grid, self.image, modes=self.modes())  # half a second, so when it is needed
+
+    def corrected(self, points: Points) -> KidneySegmentation:
+        """With all points honoured, in their voxels too. Raises `CorrectionError`."""
+        phi, norm, least_jacobian, notes = self.phi, 0.0, self.least_jacobian, [self.note]
+        if len(points):
+            correction = self.corrector(points)
+            phi, norm = correction.phi, correction.norm
+            least_jacobian = min(least_jacobian, correction.min_jacobian)
+            notes.append(correction.warning)
+        notes.append(border_warning(phi, self.grid, self.image))
+        warnings = tuple(note for note in notes if note)
+        result = KidneySegmentation(
+            self.image, self.grid, self.method, phi, self.confidence, warnings, points, norm, least_jacobian
+        )
+        check_voxels(result)
+        return result
+
+
+def dice(a: np.ndarray, b: np.ndarray) -> float:
+    """Dice coefficient of two bool arrays of one shape; 0 if both are empty."""
+    return float(2 * np.count_nonzero(a & b) / max(np.count_nonzero(a) + np.count_nonzero(b), 1))
+
+
+def distance_of_scores(scores: np.ndarray, grid: Grid) -> np.ndarray:
+    """Signed distance (k, j, i), mm, positive inside, of the largest piece of scores > 0 (k, j, i), without its holes.
+    Raises SegmentationError if there is none."""
+    inside = ndi.binary_fill_holes(one_piece(scores, "unet") > 0)
+    return redistanced(np.where(inside, np.abs(scores), -np.abs(scores)), float(grid.spacing_mm[0]))
+
+
+def posed_modes(network: DeformationNetwork, found: Deformation, spacing_mm: float, scale: float) -> np.ndarray | None:
+    """The template's modes of variation as they were posed and deformed with it: psi o L o G.
+
+    Args:
+        spacing_mm: of the grid, for `found`. scale: mm of the grid for each mm of `found`.
+
+    Returns:
+        (M, k, j, i) change of phi on the grid, mm, by one standard deviation of each of the first modes, or None.
+    """
+    import torch
+
+    from .transforms import centre_of, points_of, pose_matrix, sample, transform
+
+    modes, shape = network.template_modes[None, :MODES], found.phi.shape[2:]
+    if not modes.shape[1]:
+        return None
+    with torch.inference_mode():
+        matrix = pose_matrix(found.pose, centre_of(shape, spacing_mm), centre_of(modes.shape[2:], network.spacing_mm))
+        points = transform(points_of(shape, spacing_mm, matrix), matrix)
+        points = points + sample(found.displacement, points, found.lattice_mm).movedim(1, -1)
+        enlarged = torch.linalg.det(matrix[:, :3, :3]) ** (1 / 3)  # distances, as in `pulled`
+        return (sample(modes, points, network.spacing_mm) * (scale / enlarged))[0].numpy()
+
+
+def _check_request(image: Image, method: str, seed_point_mm) -> None:
+    if method not in METHODS:
+        raise SegmentationError(f"Unknown method {method!r}; known are {', '.join(METHODS)}.")
+    if (seed_point_mm is None) == (method == "classical"):
+        what = "needs a seed point" if seed_point_mm is None else "takes no seed point; the classical one does"
+        raise SegmentationError(f"The {method} method {what}: R, A, S in mm near the middle of the kidney.")
+    if seed_point_mm is None:
+        return
+    try:
+        seed = np.array(seed_point_mm, float)
+    except (TypeError, ValueError):
+        seed = np.zeros(0)
+    if seed.shape != (3,) or not np.isfinite(seed).all():
+        raise SegmentationError(f"A seed point is three numbers, R, A, S in mm; given is {seed_point_mm!r}.")
+    ijk = image.ijk_of(seed)
+    if (ijk < -0.5).any() or (ijk > np.array(image.shape[::-1]) - 0.5).any():
+        raise SegmentationError(f"The seed point {seed.tolist()} (R, A, S in mm) lies outside the volume.")
