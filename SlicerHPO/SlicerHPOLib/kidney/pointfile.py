@@ -188,7 +188,7 @@ def _pair(line: str) -> tuple[str, str]:
 
 
 def _signs(system: Any, path: Path) -> tuple[int, int, int]:
-    if system not in TO_RAS:
+    if not isinstance(system, str) or system not in TO_RAS:
         raise PointFileError(f"{path}: the coordinate system is {system!r}; expected is {' or '.join(TO_RAS)}.")
     return TO_RAS[system]
 
