@@ -146,7 +146,9 @@ def _score(found: torch.Tensor, truth: torch.Tensor, spacing_mm: float) -> Score
 def _row(name: str, test: Volumes, scores: list[Score], jacobians: list[float]) -> Row:
     def means(field: str) -> list[float]:
         values = np.array([getattr(score, field) for score in scores], float)
-        return [float(np.nanmean(values[test.population == p])) for p in range(len(POPULATIONS))]
+        kept = np.isfinite(values)  # where nothing was found there is no distance; Dice counts as 0
+        both = (values[kept & (test.population == p)] for p in range(len(POPULATIONS)))
+        return [float(own.mean()) if len(own) else np.nan for own in both]
 
     return Row(
         name,

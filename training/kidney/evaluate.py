@@ -77,10 +77,10 @@ def answers(segmenter: KidneySegmenter, cases: Iterable[Case], method: str = "de
         try:
             found = segmenter.segment(case.image, method=method, seed_point_mm=seed_point)
         except SegmentationError:
-            nothing = score(np.zeros_like(there), there, case.image.spacing_mm[::-1]) if there.any() else None
+            nothing = score(np.zeros_like(there), there, case.image.spacing_mm) if there.any() else None
             yield Answer(case.group, nothing, np.nan, 0.0, refused=True)
             continue
-        value = score(found.mask > 0, there, case.image.spacing_mm[::-1]) if there.any() else None
+        value = score(found.mask > 0, there, case.image.spacing_mm) if there.any() else None
         yield Answer(case.group, value, found.least_jacobian, found.confidence)
 
 
