@@ -136,7 +136,7 @@ class KidneySegmenter:
     def result(self) -> KidneySegmentation:
         """The answer as it is now. Raises SegmentationError if nothing was segmented yet."""
         if self._result is None:
-            raise SegmentationError("No volume has been segmented yet: call segment(image) first.")
+            raise _not_yet()
         return self._result
 
     @property
@@ -146,8 +146,10 @@ class KidneySegmenter:
 
     @property
     def corrector(self) -> Corrector:
-        """What honours points on what was found first."""
-        return self._found.corrector if self.result else None
+        """What honours points on what was found first. Raises SegmentationError if nothing was segmented yet."""
+        if self._found is None:
+            raise _not_yet()
+        return self._found.corrector
 
     @property
     def can_undo(self) -> bool:
@@ -233,6 +235,10 @@ class KidneySegmenter:
         posed = partial(posed_modes, self.network, answer.deformation, float(grid.spacing_mm[0]), 1.0)
         phi = one_piece(answer.phi, "classical")
         return _Found(image, grid, "classical", phi, answer.confidence, least_jacobian, note, posed)
+
+
+def _not_yet() -> SegmentationError:
+    return SegmentationError("No volume has been segmented yet: call segment(image) first.")
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,7 +16,7 @@ from training.simulation.kidney_shape import draw_traits, shape_of
 from training.simulation.probe import clear_part, place_probe
 from training.simulation.randomisation import draw
 from training.simulation.sector import BEAMS, MARGIN, RANGES, Sector
-from training.simulation.ultrasound import Beam, compress, echoes, render, simulate_ultrasound
+from training.simulation.ultrasound import NO_KIDNEY_MM, Beam, compress, echoes, render, simulate_ultrasound
 
 SECTOR = Sector(depth_mm=144.0, radius_mm=50.0, swing_mm=40.0, opening_deg=70.0, swing_deg=60.0)
 LIVER = np.full((RANGES, BEAMS, BEAMS), TISSUE["liver"])
@@ -296,6 +296,20 @@ def test_shapes_of_masks_are_imaged_at_the_length_and_side_drawn():
     subject = simulate_ultrasound(4, "child", masks=[mask], age_years=5.0)
     assert subject.side == "left" and subject.age_years == 5
     assert subject.mask.sum() * 0.064 < 0.7 * shape.volume_ml
+
+
+@pytest.mark.parametrize("population", ["adult", "child"])
+def test_without_a_kidney_there_is_nothing_of_one(population):
+    rng = np.random.default_rng(2)
+    shape = shape_of(draw_traits(rng, population))
+    interior, body = draw_interior(rng, shape), draw_body(rng, shape)
+    x, y, z = shape.inside_mm[::7].T.astype(np.float32)
+    own = {TISSUE[name] for name in ("capsule", "cortex", "medulla", "sinus")}
+    with_one, _ = Scene(shape, interior, body).tissues_at(x, y, z)
+    without, _ = Scene(shape, interior, body, kidney=False).tissues_at(x, y, z)
+    assert own & set(with_one) and not own & set(without)
+    empty = simulate_ultrasound(5, population, spacing_mm=8.0, size=40, kidney=False)
+    assert (empty.phi_mm == NO_KIDNEY_MM).all() and empty.visible == 0 and empty.image.voxels.max() > 100
 
 
 def test_populations_are_told_apart_and_unknown_ones_refused():
