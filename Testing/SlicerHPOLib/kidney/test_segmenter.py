@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import ndimage as ndi
 from scipy.spatial.transform import Rotation
@@ -224,11 +224,9 @@ def test_every_point_is_honoured_in_its_voxel_of_a_mask_of_one_piece(oblique, gi
     points = Points()
     for *offset, inside in given_points:
         points = (points.add_inside if inside else points.add_outside)(image.center_mm + offset)
-    try:
-        result = oblique.segment(image, points=points)
-    except CorrectionError as error:
-        assert "point" in str(error)
-        return
+    gaps = np.linalg.norm(points.ras_mm[points.inside][:, None] - points.ras_mm[~points.inside], axis=-1)
+    assume(gaps.min(initial=np.inf) > 8)  # opposite points nearer than two nodes of the grid may be refused
+    result = oblique.segment(image, points=points)
     np.testing.assert_array_equal(result.mask[voxels_of(image, points)] > 0, points.inside)
     assert pieces(result.mask) == 1
     assert result.least_jacobian > 0
