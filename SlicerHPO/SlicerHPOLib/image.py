@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import permutations
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import SimpleITK as sitk  # noqa: N813
@@ -181,10 +182,13 @@ def find_images(path: str | Path, job: Job | None = None) -> list[ImageSource]:
     return sorted(volumes + series + [ImageSource(file) for file in damaged], key=lambda source: str(source.path))
 
 
-def write_image(image: Image, path: str | Path) -> Path:
+def write_image(image: Image, path: str | Path, fields: Mapping[str, str] = MappingProxyType({})) -> Path:
     """Write an image as NIfTI (.nii, .nii.gz), NRRD (.nrrd) or MetaImage (.mha), compressed except .nii.
 
     The file appears under its name only when it is complete. Boolean voxels become uint8, float16 float32.
+
+    Args:
+        fields: more for the header, which only NRRD has a place for.
 
     Returns:
         The path written.
@@ -200,9 +204,12 @@ def write_image(image: Image, path: str | Path) -> Path:
         raise ImageError(f"{path}: the folder {path.parent} does not exist.")
     _check_geometry(image, path)  # none of these formats, as ITK writes them, can hold a shear
     temporary = path.with_name(f".{uuid.uuid4().hex}{extension}")
+    written = to_sitk(image)
+    for key, value in fields.items():
+        written.SetMetaData(key, value)
     try:
         with quiet():
-            sitk.WriteImage(to_sitk(image), file_name(temporary), useCompression=extension != ".nii")
+            sitk.WriteImage(written, file_name(temporary), useCompression=extension != ".nii")
         os.replace(temporary, path)
     except (RuntimeError, OSError) as error:
         raise ImageError(f"{path}: cannot be written: {reason(error)}") from None

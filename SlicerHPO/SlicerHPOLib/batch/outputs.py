@@ -1,0 +1,60 @@
+"""Where results go: names that can be written, and that nobody's file has."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from ..fieldofview.figure import FORMATS, require_matplotlib
+from .volumes import BatchError, Volume, file_names
+
+
+def output_file(path: str | os.PathLike | None, *endings: str) -> Path | None:
+    """The path of an output of one of these endings; None if there is none. Raises `BatchError`."""
+    if path is None:
+        return None
+    path = Path(path)
+    if path.suffix.lower() not in endings:
+        raise BatchError(f"{path}: the name of this output ends in {' or '.join(endings)}.")
+    if path.is_dir():
+        raise BatchError(f"{path} is a folder: give the name of a file.")
+    return path
+
+
+def figure_files(figure: str | os.PathLike | None, volumes: Sequence[Volume]) -> dict[tuple, Path]:
+    """Where the figure of each volume goes, by the key of its result. Raises `BatchError`, `FigureError`."""
+    if figure is None:
+        return {}
+    require_matplotlib()
+    target = Path(figure)
+    if len(volumes) == 1 and not target.is_dir():
+        if target.suffix.lower() not in FORMATS:
+            raise BatchError(f"{target}: the name of a figure ends in {', '.join(FORMATS)}.")
+        return {volumes[0].blank.key: target}
+    if target.suffix.lower() in FORMATS or target.is_file():
+        raise BatchError(f"{target}: the figures of {len(volumes)} volumes need a folder; give one.")
+    names = file_names(volumes)
+    return {volume.blank.key: target / f"{name}.png" for volume, name in zip(volumes, names, strict=True)}
+
+
+def require_no_volume(outputs: Iterable[Path], volumes: Sequence[Volume]) -> None:
+    """Raises `BatchError` if an output is one of the volumes to read."""
+    read = {os.path.realpath(volume.blank.path) for volume in volumes}
+    for output in outputs:
+        if os.path.realpath(output) in read:
+            raise BatchError(f"{output} is one of the volumes to read: it would be overwritten. Give another output.")
+
+
+def make_writable(outputs: Iterable[Path]) -> None:
+    """Makes the folders in which outputs lie. Raises `BatchError` if one cannot be written to."""
+    for folder in dict.fromkeys(output.parent for output in outputs):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+        except OSError as error:
+            raise BatchError(
+                f"Nothing can be written to {folder} ({error.strerror or error}): choose another place."
+            ) from None
