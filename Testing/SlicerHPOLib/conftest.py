@@ -53,12 +53,13 @@ def volume():
 
 @pytest.fixture(scope="session")
 def tiny_kidney_model(tmp_path_factory):
-    """The folder of a kidney model with a sphere of 30 mm for template and random weights."""
+    """The folder of a kidney model with an ellipsoid for template and random weights."""
     torch.manual_seed(0)
     small = UNetParameters(base=2, levels=3, strided=True)
     parameters = DeformationParameters(small, small, spacing_mm=8.0, lattice_mm=16.0, sigma_mm=16.0, hidden=4)
-    offsets = (np.indices((17, 17, 17)) - 8) * 5.0
-    template = Template(30 - np.linalg.norm(offsets, axis=0), np.tanh(offsets[:1] / 10), np.ones(1), 5.0)
+    offsets = (np.moveaxis(np.indices((17, 17, 17)), 0, -1) - 8) * 5.0
+    distance = 18 * (1 - np.linalg.norm(offsets / (30, 20, 18), axis=-1))
+    template = Template(distance, np.tanh(offsets[None, ..., 0] / 10), np.ones(1), 5.0)
     manifest = {
         "name": "tiny-kidney",
         "task": segmenter.TASK,
