@@ -107,7 +107,7 @@ def text_of(result: KidneySegmentation, letters: int) -> list[tuple[str, bool]]:
     m = result.measures
     size = " \N{MULTIPLICATION SIGN} ".join(f"{mm:.0f}" for mm in (m.length_mm, m.width_mm, m.thickness_mm))
     inside, outside = int(result.points.inside.sum()), int((~result.points.inside).sum())
-    corrected = f"; corrected by {inside} points inside and {outside} outside" if inside or outside else ""
+    corrected = f"; correction points: {inside} inside, {outside} outside" if inside or outside else ""
     facts = (
         f"Volume {_ml(m.volume_ml)} (ellipsoid formula {_ml(m.ellipsoid_volume_ml)}); "
         f"length \N{MULTIPLICATION SIGN} width \N{MULTIPLICATION SIGN} thickness {size} mm",
