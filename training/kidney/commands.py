@@ -43,13 +43,18 @@ def add_commands(verb) -> None:
     command.add_argument("--template", metavar="FILE", help="made by `template kidney`; without it, it is made first")
     command.add_argument("--method", choices=METHODS, default=METHODS[0])
     command.add_argument("--initial", metavar="DIR", help="folder of a training whose network is trained further")
+    command.add_argument(
+        "--first-look",
+        metavar="DIR",
+        help="folder of a training with --method unet: it is the first look, and only the second is trained",
+    )
     command.add_argument("--base", type=int, default=8, help="filters of the first convolution")
     command.add_argument("--reference", action="store_true", help="the source's U-Net instead of the light one")
-    command.add_argument("--dropout", type=float, default=0.1)
-    command.add_argument("--learning-rate", type=float, default=2e-3)
+    command.add_argument("--dropout", type=float, default=0.0)
+    command.add_argument("--learning-rate", type=float, default=3e-3)
     command.add_argument("--weight-decay", type=float, default=1e-3)
-    command.add_argument("--steps", type=int, default=4000)
-    command.add_argument("--batch", type=int, default=4)
+    command.add_argument("--steps", type=int, default=9000)
+    command.add_argument("--batch", type=int, default=2)
     command.add_argument("--children", type=float, default=0.5, help="probability of drawing a child")
     command.add_argument("--seed", type=int, default=0)
     command.add_argument("--precision", choices=("float32", "bfloat16"), default="bfloat16")
@@ -116,15 +121,17 @@ def _train(options, job: Job) -> None:
     if options.threads:
         torch.set_num_threads(options.threads)
     base = 32 if options.reference else options.base
-    encoder = UNetParameters(base=base, strided=not options.reference, dropout=options.dropout)
+    light = not options.reference
+    encoder = UNetParameters(base=base, strided=light, dropout=options.dropout, instance=light)
     poses = dict(zip(METHODS, ("moments", "none", "regressed"), strict=False))
     if options.method == "unet":
         network, template = encoder, None
     else:
         network = DeformationParameters(encoder=encoder, pose=poses[options.method])
         template = load_template(options.template) if options.template else shipped_template()
-    plan = fields_of(TrainingPlan, options, network=network)
-    print(train(load(options.data), options.out, plan, template, job, options.initial))
+    weight = 0.0 if options.first_look else TrainingPlan.dense_weight
+    plan = fields_of(TrainingPlan, options, network=network, dense_weight=weight)
+    print(train(load(options.data), options.out, plan, template, job, options.initial, options.first_look))
 
 
 def _evaluate(options, job: Job) -> None:

@@ -84,11 +84,14 @@ def is_child(index: int, adults: float) -> bool:
 
 def phi_on_grid(image: Image, phi_mm: np.ndarray, grid: Grid) -> np.ndarray:
     """A signed distance (k, j, i) given on the image's voxels on those of its working grid; outside of the image, that
-    of the nearest voxel."""
+    of the nearest point in it less the way there."""
     corner, *ends = (grid.ras_of(v) for v in ((0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1)))
     start = image.ijk_of(corner)[::-1]
     matrix = np.stack([image.ijk_of(end)[::-1] - start for end in ends], 1)
-    return ndimage.affine_transform(phi_mm, matrix, start, tuple(grid.shape), order=1, mode="nearest")
+    inner = ndimage.affine_transform(phi_mm, matrix, start, tuple(grid.shape), order=1, mode="nearest")
+    nodes = start + np.stack(np.meshgrid(*map(np.arange, grid.shape), indexing="ij"), -1) @ matrix.T
+    way = (nodes - np.clip(nodes, 0, np.array(image.shape) - 1)) * image.spacing_mm[::-1]
+    return inner - np.sqrt((way * way).sum(-1))
 
 
 def _make_shard(

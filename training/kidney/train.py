@@ -39,15 +39,16 @@ class TrainingPlan:
     network: parameters of a deformation network, or of a U-Net alone. children: probability of drawing a child among
     kidneys (the source over-samples them), None: as they are in the data. augmented: table 4.1. every: phi is compared
     with the truth at every so manyeth voxel along each axis, at another place in each step. precision: "bfloat16"
-    computes the convolutions in bf16. dense_weight: of the loss of the dense map.
+    computes the convolutions in bf16. dense_weight: of the loss of the dense map; 0: the first look stays as it is, and
+    only the second learns.
     """
 
     network: DeformationParameters | UNetParameters = field(default_factory=DeformationParameters)
-    learning_rate: float = 2e-3
+    learning_rate: float = 3e-3
     weight_decay: float = 1e-3
-    steps: int = 4000
-    steps_per_epoch: int = 250
-    batch: int = 4
+    steps: int = 9000
+    steps_per_epoch: int = 500
+    batch: int = 2
     children: float | None = 0.5
     augmented: bool = True
     every: int = 2
@@ -86,6 +87,7 @@ def train(
     template: Template | None = None,
     job: Job = Job(),
     initial: str | Path | None = None,
+    first_look: str | Path | None = None,
     stop_after: int | None = None,
 ) -> Path:
     """Train a network and write `checkpoint.safetensors`, `curves.csv` and `curves.png` to `out`.
@@ -94,6 +96,7 @@ def train(
 
     Args:
         initial: folder of an earlier training whose network is trained further; by default training starts at random.
+        first_look: folder of a U-Net's training that a deformation network begins with.
         stop_after: stop after this many epochs (as a kill would), for tests and for training in parts.
 
     Raises:
@@ -105,7 +108,11 @@ def train(
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(plan.seed)
     network = build(plan, template).to(device)
-    optimizer = torch.optim.AdamW(network.parameters(), plan.learning_rate, weight_decay=plan.weight_decay)
+    if plan.dense_weight == 0:
+        for part in (network.encoder, network.decoder, network.dense_head):
+            part.requires_grad_(False)
+    learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(learning, plan.learning_rate, weight_decay=plan.weight_decay)
     checkpoint = out / CHECKPOINT
     state = {"plan": asdict(plan), "volumes": len(training), "epoch": 0, "curves": [], "before": []}
     if checkpoint.exists():
@@ -118,12 +125,22 @@ def train(
     elif initial is not None:
         earlier = load_checkpoint(Path(initial) / CHECKPOINT, network)
         state["before"] = [*earlier["before"], stage(earlier)]
+    elif first_look is not None:
+        dense = UNet(plan.network.encoder)
+        earlier = load_checkpoint(Path(first_look) / CHECKPOINT, dense)
+        state["before"] = [*earlier["before"], stage(earlier)]
+        for part, given in ((network.encoder, dense.encoder), (network.decoder, dense.decoder)):
+            part.load_state_dict(given.state_dict())
+        network.dense_head.load_state_dict(dense.head.state_dict())
 
     share = draw_weights(training, plan.children)
     epochs = -(-plan.steps // plan.steps_per_epoch)
     for epoch in range(state["epoch"], min(epochs, stop_after or epochs)):
         started, losses = time.monotonic(), []
         network.train()
+        if plan.dense_weight == 0:
+            network.encoder.eval()
+            network.decoder.eval()
         for step in range(epoch * plan.steps_per_epoch, min((epoch + 1) * plan.steps_per_epoch, plan.steps)):
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(plan, step)

@@ -38,12 +38,12 @@ from .transforms import (
     smooth,
     transform,
 )
-from .unet import LIGHT, Decoder, Encoder, UNetParameters, dice_loss, upsample
+from .unet import LIGHT, Decoder, Encoder, UNetParameters, dense_head, dice_loss, upsample
 
 VELOCITY_MM, RESIDUAL_MM, RESIDUAL_TURN, RESIDUAL_SCALE = 2.0, 5.0, 0.3, 0.2  # what an output of 1 of a head means
 LARGEST_LOG_SCALE, LARGEST_MODE = 0.9, 3.0  # heads saturate at a factor of 2.5, and at 3 standard deviations
 TEMPLATE_KEYS = ("template_phi", "template_modes", "template_spacing_mm")
-LOOK = UNetParameters(base=8, levels=3, strided=True)
+LOOK = UNetParameters(base=8, levels=3, strided=True, dropout=0.0, instance=True)
 POSES = ("moments", "regressed", "none")
 
 
@@ -129,7 +129,7 @@ class DeformationNetwork(nn.Module):
         self.stride = 2 if p.encoder.strided else 1
         width = p.encoder.widths[0]
         self.encoder, self.decoder = Encoder(p.encoder), Decoder(p.encoder)
-        self.dense_head = nn.Conv3d(width, 1, 1)
+        self.dense_head = dense_head(width)
         self.regressor = Regressor(p.encoder.widths[-1], p.hidden, 9) if p.pose == "regressed" else None
         self.second_look = SecondLook(p.look, width + 3, p.hidden, 9 + modes)
 
@@ -214,23 +214,24 @@ def corrected(pose: torch.Tensor, by: torch.Tensor, shift_mm: float = RESIDUAL_M
 
 
 class Regressor(nn.Module):
-    """Features (batch, C, d, h, w) -> numbers (batch, outputs), zero at first: a convolution, means over space of its
-    channels and of their products with the coordinates, and a hidden layer."""
+    """Features (batch, C, d, h, w) -> numbers (batch, outputs), zero at first: a convolution, the moments in space of
+    its channels up to the second along each axis (how much, where, how wide), and a hidden layer."""
 
     def __init__(self, channels: int, hidden: int, outputs: int):
         super().__init__()
         self.deep = nn.Sequential(nn.Conv3d(channels, hidden, 3, padding=1), nn.ReLU())
-        self.perceptron = nn.Sequential(nn.Linear(4 * hidden, hidden), nn.ReLU(), nn.Linear(hidden, outputs))
+        self.perceptron = nn.Sequential(nn.Linear(7 * hidden, hidden), nn.ReLU(), nn.Linear(hidden, outputs))
         nn.init.zeros_(self.perceptron[-1].weight)
         nn.init.zeros_(self.perceptron[-1].bias)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         deep = self.deep(features).float()
-        axes = [torch.linspace(-1, 1, n, device=deep.device) for n in deep.shape[2:]]
-        means = [deep.mean((2, 3, 4))]
-        for axis, at in enumerate(axes):
-            means.append((deep * at.reshape([-1 if d == axis else 1 for d in range(3)])).mean((2, 3, 4)))
-        return self.perceptron(torch.cat(means, 1)).float()
+        moments = [deep.mean((2, 3, 4))]
+        for axis in range(3):
+            profile = deep.mean([d for d in (2, 3, 4) if d != 2 + axis])  # (batch, C, n)
+            at = torch.linspace(-1, 1, profile.shape[-1], device=deep.device)
+            moments += [(profile * at).mean(-1), (profile * at**2).mean(-1)]
+        return self.perceptron(torch.cat(moments, 1)).float()
 
 
 class SecondLook(nn.Module):

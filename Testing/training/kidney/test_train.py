@@ -81,6 +81,20 @@ def test_every_method_trains_and_goes_on_from_another_training(tmp_path, network
     assert again.name == CHECKPOINT
 
 
+def test_a_u_net_becomes_the_first_look_and_stays_as_it_is(tmp_path):
+    unet = train(volumes(12), tmp_path / "unet", replace(PLAN, network=TINY))
+    plan = replace(PLAN, dense_weight=0.0)
+    looks = train(volumes(12), tmp_path / "looks", plan, TEMPLATE, first_look=tmp_path / "unet")
+    before, after = load_file(unet), load_file(looks)
+    for name, tensor in before.items():
+        if name.startswith("network."):
+            assert torch.equal(after[name.replace("network.head", "network.dense_head")], tensor), name
+    assert after["network.second_look.velocity.weight"].any()
+    stopped = train(volumes(12), tmp_path / "parts", plan, TEMPLATE, first_look=tmp_path / "unet", stop_after=1)
+    train(volumes(12), tmp_path / "parts", plan, TEMPLATE)
+    assert all(torch.equal(tensor, after[name]) for name, tensor in load_file(stopped).items())
+
+
 def test_too_few_volumes_are_refused(tmp_path):
     with pytest.raises(ValueError, match="too few"):
         train(volumes(5), tmp_path, PLAN, TEMPLATE)
