@@ -45,7 +45,7 @@ def folder(tmp_path, volume, monkeypatch):
 # --- Start ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["classify", "--help"], ["--version"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["classify", "--help"], ["segment", "--help"], ["--version"]])
 def test_help_answers_in_under_a_second(arguments):
     def once() -> float:
         start = time.perf_counter()

@@ -133,7 +133,9 @@ def file_names(volumes: Sequence[Volume]) -> list[str]:
             return names
         if depth == deepest:
             twice = [v.blank.path for v, name in zip(volumes, names, strict=True) if count[name.lower()] > 1]
-            raise BatchError(f"The outputs of {' and '.join(twice[:2])} would have the same name: take them apart.")
+            raise BatchError(
+                f"The outputs of {' and '.join(twice[:2])} would have the same name: run them into different folders."
+            )
         depth += 1
 
 

@@ -108,7 +108,9 @@ def _tuples(value: Any) -> Any:
     return tuple(map(_tuples, value)) if isinstance(value, (list, tuple)) else value
 
 
-COLUMNS = tuple(f.name for f in fields(KidneyResult))
+_FIRST = ("path", "series", "frame", "error", "method")  # then the answer, then what it rests on
+_BASIS = tuple(f.name for f in fields(VolumeResult) if f.name not in _FIRST)
+COLUMNS = (*_FIRST, *(f.name for f in fields(KidneyResult) if f.name not in _FIRST + _BASIS), *_BASIS)
 
 
 def write_csv(path: Path, results: Iterable[KidneyResult]) -> None:
