@@ -38,7 +38,7 @@ from .transforms import (
     smooth,
     transform,
 )
-from .unet import LIGHT, Decoder, Encoder, UNetParameters, dense_head, dice_loss, upsample
+from .unet import LIGHT, OUTSIDE, Decoder, Encoder, UNetParameters, dense_head, dice_loss, placed, seen_box, upsample
 
 VELOCITY_MM, RESIDUAL_MM, RESIDUAL_TURN, RESIDUAL_SCALE = 2.0, 5.0, 0.3, 0.2  # what an output of 1 of a head means
 LARGEST_LOG_SCALE, LARGEST_MODE = 0.9, 3.0  # heads saturate at a factor of 2.5, and at 3 standard deviations
@@ -135,11 +135,8 @@ class DeformationNetwork(nn.Module):
 
     def forward(self, volume: torch.Tensor, every: int = 1, first: tuple[int, int, int] = (0, 0, 0)) -> Deformation:
         """phi and scores at every `every`-th voxel along each axis from `first` on (training has no need of all)."""
-        p = self.plan
-        features = self.encoder(volume)
-        decoded = self.decoder(features)
-        dense = self.dense_head(decoded).float()
-        shape = volume.shape[2:]
+        p, shape = self.plan, volume.shape[2:]
+        features, decoded, dense = self._first_look(volume)
         centres = centre_of(shape, p.spacing_mm), centre_of(self.template_phi.shape[2:], self.spacing_mm)
 
         pose = self._first_pose(features, dense)
@@ -172,6 +169,18 @@ class DeformationNetwork(nn.Module):
             mean = mean + change.float()
         varied = (modes[:, :, None, None, None] * self.template_modes).sum(1, keepdim=True)
         return mean + varied
+
+    def _first_look(self, volume: torch.Tensor) -> tuple[list[torch.Tensor], torch.Tensor, torch.Tensor]:
+        """Features of each level, decoded features, and scores of the dense map, both at every `stride`-th voxel."""
+        step, whole = self.stride, tuple(slice(0, n) for n in volume.shape[2:])
+        # A pose that is regressed from features needs to know where in the volume they are.
+        box = whole if self.plan.pose == "regressed" else seen_box(volume, self.encoder.plan)
+        features = self.encoder(volume[(..., *box)])
+        decoded = self.decoder(features)
+        dense = self.dense_head(decoded).float()
+        small = tuple(slice(s.start // step, -(-s.stop // step)) for s in box)
+        shape = tuple(-(-n // step) for n in volume.shape[2:])
+        return features, placed(decoded, small, shape, 0.0), placed(dense, small, shape, OUTSIDE)
 
     def _first_pose(self, features: list[torch.Tensor], dense: torch.Tensor) -> torch.Tensor:
         """(batch, 9) of G before it is corrected."""

@@ -48,12 +48,18 @@ class UNetParameters:
         return tuple(self.base << level + 1 for level in range(self.levels))
 
     @property
-    def smallest_size(self) -> int:
-        """The fewest voxels along an axis that can be halved as often as the network does."""
+    def stride(self) -> int:
+        """Voxels along an axis for each of the coarsest level's."""
         return 1 << (self.levels if self.strided else self.levels - 1)
+
+    @property
+    def smallest_size(self) -> int:
+        """The fewest voxels along an axis: one of the coarsest level's, two where a volume is normalised by itself."""
+        return self.stride * (2 if self.instance else 1)
 
 
 FIRST_SCORE = -4.0  # of every voxel, about: 2 % are kidney
+OUTSIDE = -10.0  # score where nothing is seen
 
 REFERENCE = UNetParameters()  # 15 convolutions, 16.3 million weights
 LIGHT = UNetParameters(base=8, strided=True, instance=True)  # 16 channels at half resolution, 1 million weights
@@ -119,7 +125,10 @@ class Decoder(nn.Module):
 
 
 class UNet(nn.Module):
-    """Volumes (batch, 1, D, H, W) in [0, 1] -> scores (batch, 1, D, H, W) before the sigmoid, positive inside."""
+    """Volumes (batch, 1, D, H, W) in [0, 1] -> scores (batch, 1, D, H, W) before the sigmoid, positive inside.
+
+    Only the box of what is seen is computed; outside of it the scores are `OUTSIDE`.
+    """
 
     def __init__(self, parameters: UNetParameters = REFERENCE):
         super().__init__()
@@ -128,7 +137,36 @@ class UNet(nn.Module):
         self.head = dense_head(parameters.widths[0])
 
     def forward(self, volume: torch.Tensor) -> torch.Tensor:
-        return upsample(self.head(self.decoder(self.encoder(volume))), volume.shape[2:])
+        box = seen_box(volume, self.encoder.plan)
+        inner = volume[(..., *box)]
+        scores = upsample(self.head(self.decoder(self.encoder(inner))), inner.shape[2:])
+        return placed(scores, box, volume.shape[2:], OUTSIDE)
+
+
+def seen_box(volume: torch.Tensor, parameters: UNetParameters) -> tuple[slice, slice, slice]:
+    """The box of the voxels of (batch, 1, D, H, W) above 0, in any volume of the batch, grown about its middle to sizes
+    that are multiples of the network's stride, within the volume; it starts at even voxels. Two thirds of a volume of
+    ultrasound are outside of its sector."""
+    least, multiple = parameters.smallest_size, parameters.stride
+    seen = (volume > 0).flatten(0, 1).any(0)
+    box = []
+    for axis, size in enumerate(seen.shape):
+        at = seen.any(tuple(other for other in range(3) if other != axis)).nonzero()
+        first, last = (int(at[0]), int(at[-1]) + 1) if len(at) else (size // 2, size // 2)
+        length = max(least, -(-(last - first) // multiple) * multiple)
+        starts = [n for n in range(max(last - length, 0), min(first, size - length) + 1) if n % 2 == 0]
+        box.append(slice(starts[len(starts) // 2], starts[len(starts) // 2] + length) if starts else slice(0, size))
+    return tuple(box)
+
+
+def placed(inner: torch.Tensor, box: tuple[slice, ...], shape: tuple[int, ...], value: float) -> torch.Tensor:
+    """Features (batch, C, d, h, w) of a box at their place in a volume of `shape`, `value` around it."""
+    pad = [
+        n
+        for slice_, size in zip(reversed(box), reversed(shape), strict=True)
+        for n in (slice_.start, size - slice_.stop)
+    ]
+    return functional.pad(inner, pad, value=value) if any(pad) else inner
 
 
 def dense_head(channels: int) -> nn.Conv3d:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from SlicerHPOLib.kidney.unet import LIGHT, REFERENCE, Encoder, UNet, UNetParameters, dice_loss
+from SlicerHPOLib.kidney.unet import LIGHT, OUTSIDE, REFERENCE, Encoder, UNet, UNetParameters, dice_loss, seen_box
 from torch import nn
 
 TINY = UNetParameters(base=2, levels=2, dropout=0.0)
@@ -122,3 +122,32 @@ def test_a_wrong_shape_is_refused_with_the_expected_one():
 def test_parameters_that_make_no_network_are_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         UNetParameters(**wrong)
+
+
+def test_only_the_box_of_what_is_seen_is_computed_and_it_changes_nothing_there():
+    torch.manual_seed(0)
+    parameters = UNetParameters(base=2, levels=2, strided=True, instance=True)
+    network = UNet(parameters).eval()
+    volume = torch.zeros(1, 1, 40, 41, 42)
+    volume[..., 9:20, 12:30, 30:42] = torch.rand(11, 18, 12)
+    box = seen_box(volume, parameters)
+    assert all(s.start % 2 == 0 and (s.stop - s.start) % 4 == 0 for s in box)
+    scores = network(volume)
+    torch.testing.assert_close(scores[(..., *box)], network(volume[(..., *box)]))
+    outside = torch.ones_like(scores, dtype=torch.bool)
+    outside[(..., *box)] = False
+    assert (scores[outside] == OUTSIDE).all() and scores.shape == volume.shape
+    assert network(torch.zeros(1, 1, 40, 40, 40)).shape == (1, 1, 40, 40, 40)  # nothing is seen
+
+
+@given(st.lists(st.tuples(st.integers(8, 60), st.floats(0, 1), st.floats(0, 1)), min_size=3, max_size=3))
+@settings(deadline=None)
+def test_the_box_holds_what_is_seen_within_the_volume(axes):
+    parameters = UNetParameters(levels=2, strided=True)
+    volume = torch.zeros(1, 1, *(size for size, _, _ in axes))
+    ends = (sorted((int(a * (n - 1)), int(b * (n - 1)))) for n, a, b in axes)
+    seen = tuple(slice(first, last + 1) for first, last in ends)
+    volume[(..., *seen)] = 1
+    for (size, _, _), inner, outer in zip(axes, seen, seen_box(volume, parameters), strict=True):
+        assert 0 <= outer.start <= inner.start and inner.stop <= outer.stop <= size and outer.start % 2 == 0
+        assert (outer.stop - outer.start) % parameters.stride == 0 or outer == slice(0, size)
