@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import product
-
 import numpy as np
 from scipy import ndimage as ndi
 
@@ -54,19 +52,23 @@ class Modes:
         return field.astype(x.dtype), slopes.astype(x.dtype)
 
     def _interpolate(self, values: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Trilinear: (c, n) of values (c, k, j, i), and the derivatives (c, 3, n) along R, A, S."""
-        last = np.array(values.shape[1:])[:, None] - 1
-        free = self.matrix @ x + self.offset[:, None]
-        voxel = np.clip(free, 0, last)
-        base = np.clip(np.floor(voxel), 0, np.maximum(last - 1, 0)).astype(int)
-        t = voxel - base
-        result, slopes = np.zeros((len(values), x.shape[1])), np.zeros((len(values), 3, x.shape[1]))
-        for corner in product((0, 1), repeat=3):
-            k, j, i = np.minimum(base + np.array(corner)[:, None], last)
-            value = values[:, k, j, i]
-            w = np.where(np.array(corner)[:, None], t, 1 - t)
-            result += w.prod(0) * value
-            for axis, (a, b) in enumerate(((1, 2), (0, 2), (0, 1))):
-                slopes[:, axis] += (1 if corner[axis] else -1) * w[a] * w[b] * value
-        slopes *= free == voxel
-        return result, np.einsum("cvn,vr->crn", slopes, self.matrix)
+        """Trilinear: (c, n) of values (c, k, j, i), and the derivatives (c, 3, n) along R, A, S; one axis at a time."""
+        counts = np.array(values.shape[1:])[:, None]
+        free = self.matrix.astype(x.dtype) @ x + self.offset.astype(x.dtype)[:, None]
+        voxel = np.clip(free, 0, (counts - 1).astype(x.dtype))
+        base = np.minimum(voxel.astype(np.intp), np.maximum(counts - 2, 0))
+        t = voxel - base.astype(x.dtype)
+        steps = np.array([counts[1, 0] * counts[2, 0], counts[2, 0], 1]) * (counts[:, 0] > 1)
+        first, flat = steps @ base, values.reshape(len(values), -1)
+
+        def between(axis: int, at: np.ndarray) -> tuple[np.ndarray, ...]:
+            """Value and derivatives along this axis and those after it, from the voxels `at` (n,) on."""
+            if axis == 3:
+                return (np.take(flat, at, axis=1),)
+            low, high = between(axis + 1, at), between(axis + 1, at + steps[axis])
+            value, *later = (a + t[axis] * (b - a) for a, b in zip(low, high, strict=True))
+            return value, high[0] - low[0], *later
+
+        result, *slopes = between(0, first)
+        slopes = np.stack(slopes, 1) * (free == voxel)
+        return result, np.einsum("cvn,vr->crn", slopes, self.matrix.astype(x.dtype))
