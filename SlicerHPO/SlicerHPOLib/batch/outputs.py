@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from ..fieldofview.figure import FORMATS, require_matplotlib
+from ..figurefile import FORMATS, require_matplotlib
 from .volumes import BatchError, Volume, file_names
 
 

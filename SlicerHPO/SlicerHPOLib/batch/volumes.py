@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from ..fieldofview.figure import FORMATS
+from ..figurefile import FORMATS
 from ..image import ImageError, ImageSource, find_images
 from ..resultfile import VolumeResult
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..files import replacing
+from ..figurefile import require_matplotlib, save_figure
 from ..image import Image, reorient_to_ras
 from .regions import CLASSES
 
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from .classifier import FieldOfView
-
-FORMATS = (".png", ".pdf", ".svg")
 
 # Okabe and Ito's palette, in the order that keeps neighbours in the body farthest apart for colour-blind readers.
 COLOURS = {
@@ -51,29 +49,9 @@ _LEFT, _RIGHT, _TITLE, _TOP, _BOTTOM, _GAP = 0.62, 0.1, 0.25, 0.28, 0.8, 0.12
 _SMALL, _TEXT = 7, 8  # points
 
 
-class FigureError(ValueError):
-    """A figure that cannot be drawn or written; the message says why and what to do."""
-
-
-def require_matplotlib() -> None:
-    """Raises `FigureError` that says what to install if matplotlib is missing."""
-    try:
-        import matplotlib.figure  # noqa: F401
-    except ImportError:
-        raise FigureError(
-            "Figures need matplotlib, which is not installed. Install it with 'pip install matplotlib'."
-        ) from None
-
-
 def write_figure(image: Image, answer: FieldOfView, path: str | os.PathLike, title: str = "") -> Path:
     """Draws and writes the figure as PNG, PDF or SVG, by the ending of `path`. Raises `FigureError`."""
-    path = Path(path)
-    if path.suffix.lower() not in FORMATS:
-        raise FigureError(f"{path}: a figure's name ends in {', '.join(FORMATS)}.")
-    figure = draw(image, answer, title)
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=200)
-    return path
+    return save_figure(lambda: draw(image, answer, title), path)
 
 
 def draw(image: Image, answer: FieldOfView, title: str = "") -> Figure:

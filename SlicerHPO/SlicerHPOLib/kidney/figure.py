@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..fieldofview.figure import FORMATS, FigureError, require_matplotlib
-from ..files import replacing
+from ..figurefile import require_matplotlib, save_figure
 from .spline import Spline
 from .views import View, kidney_views, level_in, relief, shaded, slice_of
 
@@ -50,13 +49,7 @@ def write_figure(result: KidneySegmentation, path: str | os.PathLike, *, title: 
         FigureError: another ending, or matplotlib is missing.
         MeasureError: the segmentation is not one shape.
     """
-    path = Path(path)
-    if path.suffix.lower() not in FORMATS:
-        raise FigureError(f"{path}: a figure's name ends in {', '.join(FORMATS)}.")
-    figure = draw(result, title)
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=200)
-    return path
+    return save_figure(lambda: draw(result, title), path)
 
 
 def draw(result: KidneySegmentation, title: str = "") -> Figure:

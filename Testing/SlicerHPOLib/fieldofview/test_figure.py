@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from SlicerHPOLib.fieldofview import figure
 from SlicerHPOLib.fieldofview.classifier import FieldOfView
-from SlicerHPOLib.fieldofview.figure import COLOURS, FigureError, draw, middle_view, spread, write_figure
+from SlicerHPOLib.fieldofview.figure import COLOURS, draw, middle_view, spread, write_figure
 from SlicerHPOLib.fieldofview.regions import BODY, CLASSES, decide
+from SlicerHPOLib.figurefile import FigureError
 from SlicerHPOLib.image import Image, reorient_to_ras
 
 pytest.importorskip("matplotlib")

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
+from SlicerHPOLib.figurefile import FigureError
 from SlicerHPOLib.image import Image
 from SlicerHPOLib.kidney import figure
-from SlicerHPOLib.kidney.figure import FigureError, bar_mm, draw, grey_window, letters_of, text_of, write_figure
+from SlicerHPOLib.kidney.figure import bar_mm, draw, grey_window, letters_of, text_of, write_figure
 from SlicerHPOLib.kidney.grid import Grid, working_grid
 from SlicerHPOLib.kidney.points import Points
 from SlicerHPOLib.kidney.segmentation import KidneySegmentation
