@@ -48,6 +48,10 @@ def add_commands(verb) -> None:
         metavar="DIR",
         help="folder of a training with --method unet: it is the first look, and only the second is trained",
     )
+    command.add_argument(
+        "--pool", type=int, default=1, help="the first look sees means of so many voxels along each axis"
+    )
+    command.add_argument("--levels", type=int, default=4, help="of resolution of the U-Net or first look")
     command.add_argument("--base", type=int, default=8, help="filters of the first convolution")
     command.add_argument("--reference", action="store_true", help="the source's U-Net instead of the light one")
     command.add_argument("--dropout", type=float, default=0.0)
@@ -122,15 +126,16 @@ def _train(options, job: Job) -> None:
         torch.set_num_threads(options.threads)
     base = 32 if options.reference else options.base
     light = not options.reference
-    encoder = UNetParameters(base=base, strided=light, dropout=options.dropout, instance=light)
+    encoder = UNetParameters(base=base, levels=options.levels, strided=light, dropout=options.dropout, instance=light)
     poses = dict(zip(METHODS, ("moments", "none", "regressed"), strict=False))
     if options.method == "unet":
         network, template = encoder, None
     else:
-        network = DeformationParameters(encoder=encoder, pose=poses[options.method])
+        network = DeformationParameters(encoder=encoder, pose=poses[options.method], pool=options.pool)
         template = load_template(options.template) if options.template else shipped_template()
     weight = 0.0 if options.first_look else TrainingPlan.dense_weight
-    plan = fields_of(TrainingPlan, options, network=network, dense_weight=weight)
+    pool = options.pool if options.method == "unet" else 1  # the others pool in the network
+    plan = fields_of(TrainingPlan, options, network=network, dense_weight=weight, pool=pool)
     print(train(load(options.data), options.out, plan, template, job, options.initial, options.first_look))
 
 

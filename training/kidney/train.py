@@ -24,7 +24,7 @@ from torch.nn import functional
 from ..checkpoint import load_checkpoint, save_checkpoint
 from ..simulation.randomisation import POPULATIONS
 from .augment import augment, noise_volumes
-from .dataset import EMPTY, STEPS, Volumes
+from .dataset import EMPTY, STEPS, Volumes, pooled
 
 CHECKPOINT = "checkpoint.safetensors"
 COLUMNS = ("epoch", "learning_rate", "train_loss", "dice_adult", "dice_child", "dense_adult", "dense_child", "seconds")
@@ -36,11 +36,12 @@ NOISE_SHARE = 0.03  # of volumes that are replaced by textures without a kidney
 class TrainingPlan:
     """Everything that determines the trained weights besides data and template.
 
-    network: parameters of a deformation network, or of a U-Net alone. children: probability of drawing a child among
-    kidneys (the source over-samples them), None: as they are in the data. augmented: table 4.1. every: phi is compared
-    with the truth at every so manyeth voxel along each axis, at another place in each step. precision: "bfloat16"
-    computes the convolutions in bf16. dense_weight: of the loss of the dense map; 0: the first look stays as it is, and
-    only the second learns.
+    network: parameters of a deformation network, or of a U-Net alone. pool: volumes are pooled by this factor, for a
+    U-Net that will be the first look of a network whose own `pool` it is. children: probability of drawing a child
+    among kidneys (the source over-samples them), None: as they are in the data. augmented: table 4.1. every: phi is
+    compared with the truth at every so manyeth voxel along each axis, at another place in each step. precision:
+    "bfloat16" computes the convolutions in bf16. dense_weight: of the loss of the dense map; 0: the first look stays as
+    it is, and only the second learns.
     """
 
     network: DeformationParameters | UNetParameters = field(default_factory=DeformationParameters)
@@ -49,6 +50,7 @@ class TrainingPlan:
     steps: int = 9000
     steps_per_epoch: int = 500
     batch: int = 2
+    pool: int = 1
     children: float | None = 0.5
     augmented: bool = True
     every: int = 2
@@ -104,7 +106,7 @@ def train(
     """
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    training, validation = split(volumes, plan)
+    training, validation = split(pooled(volumes, plan.pool) if plan.pool > 1 else volumes, plan)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(plan.seed)
     network = build(plan, template).to(device)

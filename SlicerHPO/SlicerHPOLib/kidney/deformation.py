@@ -51,15 +51,17 @@ POSES = ("moments", "regressed", "none")
 class DeformationParameters:
     """What is built.
 
-    encoder: of the first look. look: of the second. spacing_mm: of the volumes given. Those of another spacing may be
-    given as if they had this one: every length found, in phi too, is then to be scaled by the ratio. pose: how G
-    is found, see the module; local: whether there is an L; otherwise it is the identity. learned_template: whether
-    training may change phi0. lattice_mm: of the velocity of L. sigma_mm: of the Gaussian K_sigma that smooths it.
+    encoder: of the first look, at means of `pool` voxels along each axis. look: of the second. spacing_mm: of the
+    volumes given. Those of another spacing may be given as if they had this one: every length found, in phi too, is
+    then to be scaled by the ratio. pose: how G is found, see the module; local: whether there is an L; otherwise it is
+    the identity. learned_template: whether training may change phi0. lattice_mm: of the velocity of L. sigma_mm: of the
+    Gaussian K_sigma that smooths it.
     hidden: width of the layer before pose and modes.
     """
 
     encoder: UNetParameters = LIGHT
     look: UNetParameters = LOOK
+    pool: int = 1
     spacing_mm: float = 4.0
     pose: str = "moments"
     local: bool = True
@@ -126,7 +128,7 @@ class DeformationNetwork(nn.Module):
         self.lattice, self.lattice_mm = lattice_of(template.phi.shape, self.spacing_mm, p.lattice_mm)
         if p.learned_template:
             self.template_change = nn.Parameter(torch.zeros(1, 1, *[self.lattice] * 3))
-        self.stride = 2 if p.encoder.strided else 1
+        self.stride = p.pool * (2 if p.encoder.strided else 1)
         width = p.encoder.widths[0]
         self.encoder, self.decoder = Encoder(p.encoder), Decoder(p.encoder)
         self.dense_head = dense_head(width)
@@ -172,21 +174,24 @@ class DeformationNetwork(nn.Module):
 
     def _first_look(self, volume: torch.Tensor) -> tuple[list[torch.Tensor], torch.Tensor, torch.Tensor]:
         """Features of each level, decoded features, and scores of the dense map, both at every `stride`-th voxel."""
-        step, whole = self.stride, tuple(slice(0, n) for n in volume.shape[2:])
+        p = self.plan
+        pooled = functional.avg_pool3d(volume, p.pool) if p.pool > 1 else volume
+        step, whole = self.stride // p.pool, tuple(slice(0, n) for n in pooled.shape[2:])
         # A pose that is regressed from features needs to know where in the volume they are.
-        box = whole if self.plan.pose == "regressed" else seen_box(volume, self.encoder.plan)
-        features = self.encoder(volume[(..., *box)])
+        box = whole if p.pose == "regressed" else seen_box(pooled, p.encoder)
+        features = self.encoder(pooled[(..., *box)])
         decoded = self.decoder(features)
         dense = self.dense_head(decoded).float()
         small = tuple(slice(s.start // step, -(-s.stop // step)) for s in box)
-        shape = tuple(-(-n // step) for n in volume.shape[2:])
+        shape = tuple(-(-n // step) for n in pooled.shape[2:])
         return features, placed(decoded, small, shape, 0.0), placed(dense, small, shape, OUTSIDE)
 
     def _first_pose(self, features: list[torch.Tensor], dense: torch.Tensor) -> torch.Tensor:
         """(batch, 9) of G before it is corrected."""
         p = self.plan
         if p.pose == "moments":
-            return principal_pose(torch.sigmoid(dense.detach()), p.spacing_mm * self.stride, self.size_mm)
+            scores = upsample(dense.detach(), tuple(p.pool * n for n in dense.shape[2:]))
+            return principal_pose(torch.sigmoid(scores), p.spacing_mm * self.stride / p.pool, self.size_mm)
         pose = torch.zeros(len(dense), 9, device=dense.device)
         return pose if p.pose == "none" else corrected(pose, self.regressor(features[-1]), shift_mm=50.0)
 

@@ -281,3 +281,26 @@ def test_parameters_that_make_no_deformation_are_refused():
         DeformationParameters(look=UNetParameters())
     with pytest.raises(ValueError, match="may fold"):
         DeformationParameters(lattice_mm=8.0, sigma_mm=4.0)
+
+
+def test_a_first_look_at_means_finds_the_same_place():
+    offsets = torch.tensor([[10.0, -14.0, 6.0], [-20.0, 0.0, 12.0]])
+    points = points_of((40,) * 3, 4.0, offsets) - torch.tensor(centre_of((40,) * 3, 4.0))
+    scores = ellipsoid(points - offsets[:, None, None, None], (22.0, 18.0, 36.0))[:, None] / 4
+    pooled = torch.nn.functional.avg_pool3d(scores, 2)
+    poses = []
+    for pool, known in ((1, scores), (2, pooled)):
+        network = DeformationNetwork(replace(TOY, spacing_mm=4.0, pool=pool), a_template()).eval()
+        network.dense_head = Dense(known)
+        found = network(torch.rand(2, 1, 40, 40, 40) + 0.1)
+        assert found.phi.shape == found.scores.shape == (2, 1, 40, 40, 40)
+        inside = found.phi > 0
+        overlap = 2 * (inside & (scores > 0)).flatten(1).sum(1)
+        assert (
+            overlap / (inside.flatten(1).sum(1) + (scores > 0).flatten(1).sum(1))
+        ).min() > 0.65  # a soft map is small
+        poses.append(found.pose)
+    matrices = [pose_matrix(pose, (0.0,) * 3, (0.0,) * 3) for pose in poses]
+    centres = [-torch.linalg.solve(m[:, :3, :3], m[:, :3, 3]) for m in matrices]
+    np.testing.assert_allclose(centres[0], offsets, atol=2.5)
+    np.testing.assert_allclose(centres[1], offsets, atol=2.5)

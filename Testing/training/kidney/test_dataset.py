@@ -65,3 +65,15 @@ def test_a_distance_follows_the_image_to_a_turned_and_mirrored_grid():
     ijk = image.ijk_of(at)
     inside = ((ijk >= 0) & (ijk <= np.array(shape[::-1]) - 1)).all(-1)
     np.testing.assert_allclose(found[inside], (at @ normal)[inside], atol=1e-4)
+
+
+def test_pooled_volumes_show_the_same_subjects_on_larger_voxels(data):
+    volumes = load(data)
+    coarse = dataset.pooled(volumes, 2)
+    assert coarse.images.shape == (4, 16, 16, 16) and (coarse.spacing_mm == 20).all()
+    block = volumes.images[1, 4:6, 6:8, 10:12]
+    assert coarse.images[1, 2, 3, 5] == pytest.approx(block.mean(), abs=0.51)
+    block = volumes.distances[1, 4:6, 6:8, 10:12]
+    assert coarse.distances[1, 2, 3, 5] == pytest.approx(block.mean() / 2, abs=0.51)  # in larger voxels
+    with pytest.raises(ValueError, match="cannot be pooled by 3"):
+        dataset.pooled(volumes, 3)
