@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import torch
@@ -51,17 +52,19 @@ POSES = ("moments", "regressed", "none")
 class DeformationParameters:
     """What is built.
 
-    encoder: of the first look, at means of `pool` voxels along each axis. look: of the second. spacing_mm: of the
-    volumes given. Those of another spacing may be given as if they had this one: every length found, in phi too, is
-    then to be scaled by the ratio. pose: how G is found, see the module; local: whether there is an L; otherwise it is
-    the identity. learned_template: whether training may change phi0. lattice_mm: of the velocity of L. sigma_mm: of the
-    Gaussian K_sigma that smooths it.
+    encoder: of the first look, at means of `pool` voxels along each axis. look: of the second, which is taken `looks`
+    times from better and better poses, where the first pose is by moments. spacing_mm: of the volumes given. Those of
+    another spacing may be given as if they had this one: every length found, in phi too, is then to be scaled by the
+    ratio. pose: how G is found, see the module; local: whether there is an L; otherwise it is the identity.
+    learned_template: whether training may change phi0. lattice_mm: of the velocity of L. sigma_mm: of the Gaussian
+    K_sigma that smooths it.
     hidden: width of the layer before pose and modes.
     """
 
     encoder: UNetParameters = LIGHT
     look: UNetParameters = LOOK
     pool: int = 1
+    looks: int = 2
     spacing_mm: float = 4.0
     pose: str = "moments"
     local: bool = True
@@ -142,10 +145,16 @@ class DeformationNetwork(nn.Module):
         centres = centre_of(shape, p.spacing_mm), centre_of(self.template_phi.shape[2:], self.spacing_mm)
 
         pose = self._first_pose(features, dense)
-        numbers, velocity = self.second_look(
-            self._in_template_frame(volume, decoded, dense, pose_matrix(pose, *centres))
-        )
-        if p.pose == "moments":
+        by_moments = p.pose == "moments"
+        if by_moments:  # each look learns its own task: the first from masks, the second from phi
+            look = partial(self._second_look, volume, decoded.detach(), dense.detach(), centres)
+            with torch.no_grad():
+                for _ in range(self._earlier_looks()):
+                    pose = corrected(pose, look(pose)[0][:, :9])
+        else:
+            look = partial(self._second_look, volume, decoded, dense, centres)
+        numbers, velocity = look(pose)
+        if by_moments:
             pose = corrected(pose, numbers[:, :9])
         modes = LARGEST_MODE * torch.tanh(numbers[:, 9:] / LARGEST_MODE)
         phi0 = self.shape(modes)
@@ -194,6 +203,16 @@ class DeformationNetwork(nn.Module):
             return principal_pose(torch.sigmoid(scores), p.spacing_mm * self.stride / p.pool, self.size_mm)
         pose = torch.zeros(len(dense), 9, device=dense.device)
         return pose if p.pose == "none" else corrected(pose, self.regressor(features[-1]), shift_mm=50.0)
+
+    def _earlier_looks(self) -> int:
+        """How often the pose is corrected before the last look; in training any number of times, so that the second
+        look learns from good and from bad poses."""
+        most = self.plan.looks - 1
+        return int(torch.randint(most + 1, ())) if self.training else most
+
+    def _second_look(self, volume, decoded, dense, centres, pose) -> tuple[torch.Tensor, torch.Tensor]:
+        """What `SecondLook` says in the frame of this pose."""
+        return self.second_look(self._in_template_frame(volume, decoded, dense, pose_matrix(pose, *centres)))
 
     def _in_template_frame(self, volume, decoded, dense, matrix) -> torch.Tensor:
         """(batch, C, m, m, m) what is seen at the template's points, on a lattice twice as fine as that of L."""

@@ -70,7 +70,7 @@ def test_it_learns_where_a_kidney_is(tmp_path):
     plan = replace(PLAN, steps=80, steps_per_epoch=80, batch=4, augmented=False, learning_rate=5e-3, validation=6)
     train(volumes(40), tmp_path, plan, TEMPLATE)
     row = (tmp_path / "curves.csv").read_text().splitlines()[-1].split(",")
-    assert float(row[3]) > 0.7 and float(row[5]) > 0.7  # Dice of adults, by deformation and by the dense map
+    assert float(row[3]) > 0.75 and float(row[5]) > 0.6  # Dice of adults, by deformation and by the dense map
 
 
 @pytest.mark.parametrize("network", [TINY, replace(NETWORK, pose="none"), replace(NETWORK, pose="regressed")])
