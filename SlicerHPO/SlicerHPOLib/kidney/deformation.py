@@ -133,10 +133,11 @@ class DeformationNetwork(nn.Module):
             self.template_change = nn.Parameter(torch.zeros(1, 1, *[self.lattice] * 3))
         self.stride = p.pool * (2 if p.encoder.strided else 1)
         width = p.encoder.widths[0]
+        self.shared = p.pose != "moments"  # whether the second look has the features of the first, as in the source
         self.encoder, self.decoder = Encoder(p.encoder), Decoder(p.encoder)
         self.dense_head = dense_head(width)
         self.regressor = Regressor(p.encoder.widths[-1], p.hidden, 9) if p.pose == "regressed" else None
-        self.second_look = SecondLook(p.look, width + 3, p.hidden, 9 + modes)
+        self.second_look = SecondLook(p.look, 3 + self.shared * width, p.hidden, 9 + modes)
 
     def forward(self, volume: torch.Tensor, every: int = 1, first: tuple[int, int, int] = (0, 0, 0)) -> Deformation:
         """phi and scores at every `every`-th voxel along each axis from `first` on (training has no need of all)."""
@@ -145,16 +146,14 @@ class DeformationNetwork(nn.Module):
         centres = centre_of(shape, p.spacing_mm), centre_of(self.template_phi.shape[2:], self.spacing_mm)
 
         pose = self._first_pose(features, dense)
-        by_moments = p.pose == "moments"
-        if by_moments:  # each look learns its own task: the first from masks, the second from phi
-            look = partial(self._second_look, volume, decoded.detach(), dense.detach(), centres)
+        if self.shared:
+            numbers, velocity = self._second_look(volume, decoded, dense, centres, pose)
+        else:  # each look learns its own task: the first from masks, the second from phi
+            look = partial(self._second_look, volume, None, dense.detach(), centres)
             with torch.no_grad():
                 for _ in range(self._earlier_looks()):
                     pose = corrected(pose, look(pose)[0][:, :9])
-        else:
-            look = partial(self._second_look, volume, decoded, dense, centres)
-        numbers, velocity = look(pose)
-        if by_moments:
+            numbers, velocity = look(pose)
             pose = corrected(pose, numbers[:, :9])
         modes = LARGEST_MODE * torch.tanh(numbers[:, 9:] / LARGEST_MODE)
         phi0 = self.shape(modes)
@@ -215,7 +214,8 @@ class DeformationNetwork(nn.Module):
         return self.second_look(self._in_template_frame(volume, decoded, dense, pose_matrix(pose, *centres)))
 
     def _in_template_frame(self, volume, decoded, dense, matrix) -> torch.Tensor:
-        """(batch, C, m, m, m) what is seen at the template's points, on a lattice twice as fine as that of L."""
+        """(batch, C, m, m, m) what is seen at the template's points, on a lattice twice as fine as that of L: features
+        of the first look if given, its map, the image, and the distance to the template's surface."""
         p, n = self.plan, 2 * self.lattice - 1
         points = points_of((n, n, n), self.lattice_mm / 2, matrix)
         with torch.no_grad():  # where to look; the pose learns from phi
@@ -223,15 +223,12 @@ class DeformationNetwork(nn.Module):
             distance = sample_distance(self.template_phi, points, self.spacing_mm) / 20
         dense_mm = p.spacing_mm * self.stride
         among_dense = seen - (dense_mm - p.spacing_mm) / 2  # whose voxels are blocks of the volume's
-        return torch.cat(
-            [
-                sample(decoded, among_dense, dense_mm),
-                sample(torch.sigmoid(dense), among_dense, dense_mm),
-                sample(volume, seen, p.spacing_mm),
-                distance.clamp(-1, 1).expand(len(volume), -1, -1, -1, -1),
-            ],
-            1,
-        )
+        parts = [
+            sample(torch.sigmoid(dense), among_dense, dense_mm),
+            sample(volume, seen, p.spacing_mm),
+            distance.clamp(-1, 1).expand(len(volume), -1, -1, -1, -1),
+        ]
+        return torch.cat(parts if decoded is None else [sample(decoded, among_dense, dense_mm), *parts], 1)
 
 
 @full_precision
