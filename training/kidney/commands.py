@@ -66,7 +66,7 @@ def add_commands(verb) -> None:
 
     command = verb("evaluate", TASK, _evaluate, "measure a model on simulated subjects")
     command.add_argument("--model", default=str(BUNDLE), metavar="NAME|DIR")
-    command.add_argument("--volumes", type=int, default=50, help="of adults, of children, and without a kidney each")
+    command.add_argument("--volumes", type=int, default=30, help="of adults, of children, and without a kidney each")
     command.add_argument("--masks", metavar="DIR", help="folder of kidney masks to take the shapes from")
     command.add_argument("--method", choices=("deformation", "unet", "classical"), default="deformation")
     command.add_argument("--clicks", action="store_true", help="run the click robot too")
@@ -74,7 +74,7 @@ def add_commands(verb) -> None:
     command = verb("deploy", TASK, _deploy, "calibrate, measure and write the bundle with its model card")
     command.add_argument("--run", required=True, dest="run_dir", metavar="DIR", help="folder of a training")
     command.add_argument("--out", default=str(BUNDLE), metavar="DIR")
-    command.add_argument("--volumes", type=int, default=50, help="of each group to measure on")
+    command.add_argument("--volumes", type=int, default=30, help="of each group to measure on")
 
     command = verb("samples", TASK, _samples, "write the simulated ultrasound volumes that are shipped")
     command.add_argument("--out", default=str(ROOT / "Resources" / "SampleData" / "kidney"), metavar="DIR")

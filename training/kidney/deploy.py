@@ -75,8 +75,8 @@ def deploy(
     *,
     name: str = TASK,
     calibration: int = 30,
-    test: int = 50,
-    clicks: int = 20,
+    test: int = 30,
+    clicks: int = 12,
     job: Job = Job(),
 ) -> Path:
     """Calibrate the warning of a trained network, measure it, and write bundle and model card.
