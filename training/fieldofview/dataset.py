@@ -1,24 +1,20 @@
 """The training set of the field of view: simulated axial slices with their region, made in parallel and read back
 whole.
 
-A data set is a folder of shards (`shard-00000.npz`) and `dataset.json`, which says how it was made. Volume n of a data
-set depends only on the seed and n, so the result is the same for any number of workers, and an interrupted simulation
-goes on where it stopped.
+Volume n of a data set depends only on the seed and n; see `shards` for how it is kept.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from SlicerHPOLib.fieldofview.slices import DIMMEST, HIGH_PERCENTILE, LOW_PERCENTILE, resize_weights, scale_intensity
-from SlicerHPOLib.files import replacing
 from SlicerHPOLib.job import Job
 
-from ..parallel import single_threaded_pool
+from ..shards import load_shards, make_shards
 from ..simulation.anatomy import Anatomy
 from ..simulation.mri import Volume, draw_volume, render_planes
 from ..simulation.protocols import PROTOCOLS, supports
@@ -126,17 +122,13 @@ def load_maps(maps_dir: str | Path | None, split: str) -> list[tuple[float, list
     return groups
 
 
-def _make_shard(out: str, shard: int, volumes: int, per_volume: int, size: int, seed: int) -> int:
-    first = shard * VOLUMES_PER_SHARD
+def _shard(numbers: range, per_volume: int, size: int, seed: int) -> dict[str, np.ndarray]:
     parts = []
-    for index in range(first, min(first + VOLUMES_PER_SHARD, volumes)):
+    for index in numbers:
         volume, rng = draw_subject(seed, index, _maps)
         parts.append(volume_slices(volume, rng, per_volume, size, index))
     slices = Slices.join(parts)
-    path = Path(out) / f"shard-{shard:05d}.npz"
-    with replacing(path) as temporary:
-        np.savez(temporary, **{name: getattr(slices, name) for name in Slices.FIELDS})
-    return len(slices)
+    return {name: getattr(slices, name) for name in Slices.FIELDS}
 
 
 def simulate(
@@ -156,41 +148,26 @@ def simulate(
 
     Raises ValueError if the folder holds a data set made with other settings.
     """
-    out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
     settings = dict(
         volumes=volumes, per_volume=per_volume, size=size, seed=seed, split=split, label_maps=maps_dir is not None
     )
-    described = out / "dataset.json"
-    if described.exists() and (old := json.loads(described.read_text())) != settings:
-        raise ValueError(
-            f"{out} holds a data set made with {old}; asked for {settings}. Use another folder or delete it."
-        )
-    described.write_text(json.dumps(settings, indent=1) + "\n")
-    shards = range(-(-volumes // VOLUMES_PER_SHARD))
-    todo = [s for s in shards if not (out / f"shard-{s:05d}.npz").exists()]
-    arguments = (None if maps_dir is None else str(maps_dir), split)
-    with single_threaded_pool(workers, start_worker, arguments) as pool:
-        running = [pool.submit(_make_shard, str(out), s, volumes, per_volume, size, seed) for s in todo]
-        for done, future in enumerate(running):
-            job.progress((len(shards) - len(todo) + done) / len(shards), f"simulating {out.name}")
-            future.result()
-    return out
+    return make_shards(
+        out,
+        settings,
+        _shard,
+        (per_volume, size, seed),
+        volumes=volumes,
+        per_shard=VOLUMES_PER_SHARD,
+        workers=workers,
+        initializer=start_worker,
+        initargs=(None if maps_dir is None else str(maps_dir), split),
+        job=job,
+    )
 
 
 def load(folder: str | Path) -> Slices:
     """All slices of a data set. Raises ValueError if there are none."""
-    paths = sorted(Path(folder).glob("shard-*.npz"))
-    if not paths:
-        raise ValueError(
-            f"{folder} holds no data set (no shard-*.npz). "
-            f"Make one with: python -m training simulate fieldofview --out {folder}"
-        )
-    parts = []
-    for path in paths:
-        with np.load(path, allow_pickle=False) as shard:
-            parts.append(Slices(*(shard[name] for name in Slices.FIELDS)))
-    return Slices.join(parts)
+    return Slices(*load_shards(folder, Slices.FIELDS, "fieldofview"))
 
 
 def split_by_volume(slices: Slices, validation: float, seed: int) -> tuple[Slices, Slices]:

@@ -1,13 +1,11 @@
 """The training set of the kidney models: simulated ultrasound on the working grid with the true signed distance.
 
-A data set is a folder of shards (`shard-00000.npz`) and `dataset.json`, which says how it was made. Subject n of a data
-set depends only on the seed and n, so the result is the same for any number of workers, and an interrupted simulation
-goes on where it stopped. A part of the volumes shows no kidney: the dense head learns from them to find none.
+Subject n of a data set depends only on the seed and n; see `shards` for how it is kept. A part of the volumes shows no
+kidney: the dense head learns from them to find none.
 """
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,12 +13,11 @@ from pathlib import Path
 
 import numpy as np
 from scipy import ndimage
-from SlicerHPOLib.files import replacing
 from SlicerHPOLib.image import Image
 from SlicerHPOLib.job import Job
 from SlicerHPOLib.kidney.grid import SIZE, SPACINGS_MM, Grid, fitted_grid, to_grid
 
-from ..parallel import single_threaded_pool
+from ..shards import load_shards, make_shards
 from ..simulation.randomisation import POPULATIONS
 from ..simulation.ultrasound import simulate_ultrasound
 
@@ -111,23 +108,11 @@ def phi_on_grid(image: Image, phi_mm: np.ndarray, grid: Grid) -> np.ndarray:
     return inner - np.sqrt((way * way).sum(-1))
 
 
-def _make_shard(
-    out: str,
-    shard: int,
-    count: int,
-    seed: int,
-    size: int,
-    spacings_mm: Sequence[float],
-    adults: float | None,
-    empty_share: float,
-) -> int:
-    subjects = range(shard * PER_SHARD, min((shard + 1) * PER_SHARD, count))
-    drawn = [draw_volume(seed, n, size, spacings_mm, adults, empty_share) for n in subjects]
-    with replacing(Path(out) / f"shard-{shard:05d}.npz") as temporary:
-        np.savez_compressed(
-            temporary, **{name: np.concatenate([getattr(v, name) for v in drawn]) for name in Volumes.FIELDS}
-        )
-    return len(drawn)
+def _shard(
+    numbers: range, seed: int, size: int, spacings_mm: Sequence[float], adults: float | None, empty_share: float
+) -> dict[str, np.ndarray]:
+    drawn = [draw_volume(seed, n, size, spacings_mm, adults, empty_share) for n in numbers]
+    return {name: np.concatenate([getattr(volume, name) for volume in drawn]) for name in Volumes.FIELDS}
 
 
 def simulate(
@@ -150,40 +135,17 @@ def simulate(
 
     Raises ValueError if the folder holds a data set made with other settings.
     """
-    out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
-    chosen = [size, list(spacings_mm), adults, empty_share]
+    chosen = (size, list(spacings_mm), adults, empty_share)
     settings = dict(zip(("size", "spacings_mm", "adults", "empty_share"), chosen, strict=True))
     settings |= {"volumes": volumes, "seed": seed}
-    described = out / "dataset.json"
-    if described.exists() and (old := json.loads(described.read_text())) != settings:
-        raise ValueError(
-            f"{out} holds a data set made with {old}; asked for {settings}. Use another folder or delete it."
-        )
-    described.write_text(json.dumps(settings, indent=1) + "\n")
-    shards = range(-(-volumes // PER_SHARD))
-    todo = [s for s in shards if not (out / f"shard-{s:05d}.npz").exists()]
-    with single_threaded_pool(workers) as pool:
-        running = [pool.submit(_make_shard, str(out), s, volumes, seed, *chosen) for s in todo]
-        for done, future in enumerate(running):
-            job.progress((len(shards) - len(todo) + done) / len(shards), f"simulating {out.name}")
-            future.result()
-    return out
+    return make_shards(
+        out, settings, _shard, (seed, *chosen), volumes=volumes, per_shard=PER_SHARD, workers=workers, job=job
+    )
 
 
 def load(folder: str | Path) -> Volumes:
     """All volumes of a data set. Raises ValueError if there are none."""
-    paths = sorted(Path(folder).glob("shard-*.npz"))
-    if not paths:
-        raise ValueError(
-            f"{folder} holds no data set (no shard-*.npz). "
-            f"Make one with: python -m training simulate kidney --out {folder}"
-        )
-    parts = []
-    for path in paths:
-        with np.load(path, allow_pickle=False) as shard:
-            parts.append([shard[name] for name in Volumes.FIELDS])
-    return Volumes(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+    return Volumes(*load_shards(folder, Volumes.FIELDS, "kidney"))
 
 
 def describe(volumes: Volumes) -> str:
