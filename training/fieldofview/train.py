@@ -7,8 +7,6 @@ killed and resumed ends with the same weights, bit for bit on a CPU, as one that
 
 from __future__ import annotations
 
-import csv
-import math
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -18,15 +16,19 @@ import torch
 from SlicerHPOLib.fieldofview.classifier import network_batch
 from SlicerHPOLib.fieldofview.network import Architecture, build
 from SlicerHPOLib.fieldofview.regions import CLASSES
-from SlicerHPOLib.files import replacing
 from SlicerHPOLib.job import Job
 from torch.nn import functional
 
 from ..checkpoint import load_checkpoint, save_checkpoint
+from ..curves import cosine, write_curves
 from .augment import augment
 from .dataset import Slices, batches, load, split_by_volume
 
 CHECKPOINT = "checkpoint.safetensors"
+PANELS = {
+    "weighted cross entropy": {"train_loss": "C0-", "validation_loss": "C1-"},
+    "mean error of the classes per slice": {"validation_error": "C1-"},
+}
 COLUMNS = ("epoch", "learning_rate", "train_loss", "validation_loss", "validation_error", "seconds")
 
 
@@ -67,10 +69,7 @@ def class_weights(labels: np.ndarray) -> torch.Tensor:
 
 def learning_rate(plan: TrainingPlan, step: int, steps: int) -> float:
     """Linear warm-up over 2 % of the steps, then half a cosine down to 0."""
-    warm = max(1, steps // 50)
-    if step < warm:
-        return plan.learning_rate * (step + 1) / warm
-    return plan.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
+    return cosine(plan.learning_rate, step, steps, warm=max(1, steps // 50))
 
 
 def train(
@@ -133,7 +132,7 @@ def train(
         state["curves"].append(dict(zip(COLUMNS, row, strict=True)))
         state["epoch"] = epoch + 1
         save_checkpoint(checkpoint, network, optimizer, state)
-        _write_curves(out, state["curves"])
+        write_curves(out, state["curves"], PANELS)
     return checkpoint
 
 
@@ -201,24 +200,3 @@ def validate(
     wrong = (scores.argmax(1) != labels).float()
     errors = [float(wrong[labels == c].mean()) for c in range(len(CLASSES)) if bool((labels == c).any())]
     return float(functional.cross_entropy(scores, labels, weights)), float(np.mean(errors))
-
-
-def _write_curves(out: Path, curves: list[dict]) -> None:
-    """curves.csv and curves.png."""
-    with replacing(out / "curves.csv") as temporary, temporary.open("w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        writer.writeheader()
-        writer.writerows(curves)
-    from matplotlib.figure import Figure
-
-    figure = Figure((8, 3.2), layout="constrained")
-    loss, error = figure.subplots(1, 2)
-    epochs = [c["epoch"] for c in curves]
-    loss.plot(epochs, [c["train_loss"] for c in curves], label="training (augmented)")
-    loss.plot(epochs, [c["validation_loss"] for c in curves], label="validation")
-    loss.set(xlabel="epoch", ylabel="weighted cross entropy")
-    loss.legend()
-    error.plot(epochs, [100 * c["validation_error"] for c in curves], color="C1")
-    error.set(xlabel="epoch", ylabel="validation error per slice (%)", ylim=(0, None))
-    with replacing(out / "curves.png") as temporary:
-        figure.savefig(temporary, dpi=120)

@@ -6,7 +6,6 @@ killed and resumed ends with the same weights, bit for bit on a CPU, as one that
 
 from __future__ import annotations
 
-import csv
 import math
 import time
 from dataclasses import asdict, dataclass, field
@@ -14,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from SlicerHPOLib.files import replacing
 from SlicerHPOLib.job import Job
 from SlicerHPOLib.kidney.deformation import Deformation, DeformationNetwork, DeformationParameters, deformation_loss
 from SlicerHPOLib.kidney.template import Template
@@ -22,12 +20,17 @@ from SlicerHPOLib.kidney.unet import UNet, UNetParameters, dice_loss
 from torch.nn import functional
 
 from ..checkpoint import load_checkpoint, save_checkpoint
+from ..curves import cosine, write_curves
 from ..simulation.randomisation import POPULATIONS
 from .augment import augment, noise_volumes
 from .dataset import EMPTY, STEPS, Volumes, pooled
 
 CHECKPOINT = "checkpoint.safetensors"
 COLUMNS = ("epoch", "learning_rate", "train_loss", "dice_adult", "dice_child", "dense_adult", "dense_child", "seconds")
+PANELS = {
+    "training loss (augmented)": {"train_loss": "C0-"},
+    "validation Dice": {"dice_adult": "C0-", "dice_child": "C1-", "dense_adult": "C0:", "dense_child": "C1:"},
+}
 EDGE = 0.5  # voxels: half width in which one at the capsule passes from outside to inside
 NOISE_SHARE = 0.03  # of volumes that are replaced by textures without a kidney
 
@@ -67,10 +70,7 @@ class TrainingPlan:
 
 def learning_rate(plan: TrainingPlan, step: int) -> float:
     """Linear warm-up over 3 % of the steps, then half a cosine down to 0."""
-    warm = max(1, plan.steps // 33)
-    if step < warm:
-        return plan.learning_rate * (step + 1) / warm
-    return plan.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, plan.steps - warm)))
+    return cosine(plan.learning_rate, step, plan.steps, warm=max(1, plan.steps // 33))
 
 
 def build(plan: TrainingPlan, template: Template | None) -> torch.nn.Module:
@@ -153,7 +153,7 @@ def train(
         state["curves"].append(dict(zip(COLUMNS, row, strict=True)))
         state["epoch"] = epoch + 1
         save_checkpoint(checkpoint, network, optimizer, state)
-        _write_curves(out, state["curves"])
+        write_curves(out, state["curves"], PANELS)
     return checkpoint
 
 
@@ -265,24 +265,3 @@ def validate(network: torch.nn.Module, volumes: Volumes, device) -> tuple[float,
 
 def _dice(a: torch.Tensor, b: torch.Tensor) -> float:
     return float(2 * (a & b).sum() / (a.sum() + b.sum()).clamp(min=1))
-
-
-def _write_curves(out: Path, curves: list[dict]) -> None:
-    """curves.csv and curves.png."""
-    with replacing(out / "curves.csv") as temporary, temporary.open("w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        writer.writeheader()
-        writer.writerows(curves)
-    from matplotlib.figure import Figure
-
-    figure = Figure((8, 3.2), layout="constrained")
-    loss, dice = figure.subplots(1, 2)
-    epochs = [c["epoch"] for c in curves]
-    loss.plot(epochs, [c["train_loss"] for c in curves])
-    loss.set(xlabel="epoch", ylabel="training loss (augmented)")
-    for name, style in (("dice_adult", "C0-"), ("dice_child", "C1-"), ("dense_adult", "C0:"), ("dense_child", "C1:")):
-        dice.plot(epochs, [c[name] for c in curves], style, label=name.replace("_", ", "))
-    dice.set(xlabel="epoch", ylabel="validation Dice", ylim=(0, 1))
-    dice.legend()
-    with replacing(out / "curves.png") as temporary:
-        figure.savefig(temporary, dpi=120)
