@@ -98,7 +98,7 @@ def train(
 
     Args:
         initial: folder of an earlier training whose network is trained further; by default training starts at random.
-        first_look: folder of a U-Net's training that a deformation network begins with.
+        first_look: folder of a U-Net's training, whose network becomes the first look of a deformation network.
         stop_after: stop after this many epochs (as a kill would), for tests and for training in parts.
 
     Raises:
@@ -124,16 +124,17 @@ def train(
                 f"{out} holds a training with the plan {state['plan']}, not {asdict(plan)}. "
                 "Use another folder or delete it."
             )
-    elif initial is not None:
-        earlier = load_checkpoint(Path(initial) / CHECKPOINT, network)
-        state["before"] = [*earlier["before"], stage(earlier)]
-    elif first_look is not None:
-        dense = UNet(plan.network.encoder)
-        earlier = load_checkpoint(Path(first_look) / CHECKPOINT, dense)
-        state["before"] = [*earlier["before"], stage(earlier)]
-        for part, given in ((network.encoder, dense.encoder), (network.decoder, dense.decoder)):
-            part.load_state_dict(given.state_dict())
-        network.dense_head.load_state_dict(dense.head.state_dict())
+    else:
+        if initial is not None:
+            earlier = load_checkpoint(Path(initial) / CHECKPOINT, network)
+            state["before"] += [*earlier["before"], stage(earlier)]
+        if first_look is not None:
+            dense = UNet(plan.network.encoder)
+            earlier = load_checkpoint(Path(first_look) / CHECKPOINT, dense)
+            state["before"] += [*earlier["before"], stage(earlier)]
+            network.encoder.load_state_dict(dense.encoder.state_dict())
+            network.decoder.load_state_dict(dense.decoder.state_dict())
+            network.dense_head.load_state_dict(dense.head.state_dict())
 
     share = draw_weights(training, plan.children)
     epochs = -(-plan.steps // plan.steps_per_epoch)
