@@ -25,6 +25,7 @@ from ..simulation.mri import render_image
 from .dataset import draw_subject, start_worker, worker_maps
 
 LONGEST, MOST_PLANES = 128, 300  # voxels of simulated test volumes: in plane and along S
+LEAST_PROBABILITY = 1e-4  # of a class, in the log score: one volume that is wholly wrong does not decide
 TEST_SEED, CALIBRATION_SEED = 1_000_003, 2_000_003  # of subjects never trained on
 
 
@@ -196,23 +197,30 @@ def measure(cases: Iterable[Case], model: DecisionModel) -> Report:
 
 
 def calibrate(cases: list[Case]) -> DecisionModel:
-    """The decision's parameters that do best on `cases`: smoothing and least length by the slices right, then the
-    correlation length by the mean interval score of the boundaries' 95 % intervals (Gneiting and Raftery 2007), each
-    with the `interval_factor` that it needs to hold 95 % of them.
-
-    The score, width + 2 / 0.05 x the distance by which the truth is missed, is least for the true quantiles; unlike the
-    coverage it cannot be had by intervals as wide as the body.
-    """
+    """The decision's parameters that do best on `cases`: smoothing and least length by the slices right, the
+    correlation length by the log score of the confidences, and the intervals' factor by their coverage."""
     grid = [
         DecisionModel(sigma, least)
         for sigma in (0.0, 3.0, 6.0, 10.0, 15.0, 20.0)
         for least in (0.0, 10.0, 20.0, 30.0, 40.0)
     ]
     best = max(grid, key=lambda model: _accuracy(measure(cases, model).after))
-    lengths = (2.0, 3.0, 5.0, 7.0, 10.0, 15.0, 20.0, 30.0, 45.0)
+    lengths = (2.0, 5.0, 10.0, 15.0, 20.0, 30.0, 45.0, 70.0, 100.0, 150.0, 220.0)
     models = [replace(best, correlation_length_mm=length) for length in lengths]
-    models = [replace(model, interval_factor=conformal_factor(cases, model)) for model in models]
-    return min(models, key=lambda model: interval_score(cases, model))
+    model = min(models, key=lambda model: log_score(cases, model))
+    return replace(model, interval_factor=conformal_factor(cases, model))
+
+
+def log_score(cases: list[Case], model: DecisionModel) -> float:
+    """Mean over the volumes of the mean of -log(posterior of the true class) over their slices: a proper score, least
+    for true confidences (Gneiting and Raftery 2007)."""
+    scores = []
+    for case in cases:
+        counted = case.tissue & (case.truth >= 0)
+        if counted.any():
+            said = case.decide(model).posterior[counted, case.truth[counted]]
+            scores.append(-np.log(np.maximum(said, LEAST_PROBABILITY)).mean())
+    return float(np.mean(scores)) if scores else 0.0
 
 
 def conformal_factor(cases: list[Case], model: DecisionModel, level: float = 0.95, most: float = 20.0) -> float:
@@ -235,15 +243,6 @@ def _found_boundaries(cases: list[Case], model: DecisionModel) -> Iterator[tuple
         for boundary in case.decide(model).boundaries:
             if boundary.name in case.boundaries_mm:
                 yield boundary, case.boundaries_mm[boundary.name]
-
-
-def interval_score(cases: list[Case], model: DecisionModel) -> float:
-    """Mean interval score in mm of the boundaries that are found; 0 if none is."""
-    scores = []
-    for boundary, truth in _found_boundaries(cases, model):
-        low, high = boundary.interval_mm
-        scores.append(high - low + 2 / 0.05 * max(low - truth, truth - high, 0))
-    return float(np.mean(scores)) if scores else 0.0
 
 
 def confusion_table(matrix: np.ndarray) -> str:
