@@ -57,6 +57,11 @@ def halved(network: DeformationNetwork) -> dict[str, torch.Tensor]:
     return {key: value.half() for key, value in network.state_dict().items() if value.is_floating_point()}
 
 
+def distinct(stages: list[dict]) -> list[dict]:
+    """Each stage once, in order: both looks may go back to the same one."""
+    return [stage for n, stage in enumerate(stages) if stage not in stages[:n]]
+
+
 def least_confidence(found: Sequence[Answer]) -> float:
     """The confidence that best tells volumes with a kidney from those without: as many of both right as possible, in
     the middle of the widest such gap."""
@@ -114,7 +119,7 @@ def deploy(
             "intensity": f"percentiles {LOW_PERCENTILE:g} and {HIGH_PERCENTILE:g} of the field of view to 0 and 1",
         },
         "decision": {"least_confidence": least},
-        "training": {"data": "simulated ultrasound only", "stages": [*state["before"], stage(state)]},
+        "training": {"data": "simulated ultrasound only", "stages": distinct([*state["before"], stage(state)])},
         "metrics": {
             **{method: [r.as_json() for r in reports] for method, reports in by_method.items()},
             "clicks": {c.name: [round(value, 4) for value in c.dice] for c in click_curves},
@@ -141,13 +146,13 @@ def model_card(manifest: dict, weights: int, by_method: dict[str, list[Report]],
         "variation, is posed and deformed to the volume (H. Bertrand, Hyper-parameter optimization in deep learning "
         "and transfer learning: applications to medical imaging, 2019, section 4.3). A first look gives a dense map, "
         "whose moments are a first pose; a second one, in the template's frame, gives the rest.",
-        f"`{manifest['architecture']}`",
+        f"`{json.dumps(manifest['architecture'])}`",
         "Confidence: Dice of the deformed template and the dense map. Below "
         f"{manifest['decision']['least_confidence']:g} it is said that there may be no kidney; calibrated on simulated "
         "volumes with and without one.",
         "## Training",
         *(
-            f"{part['volumes']:,} simulated volumes, {part['hours']} hours on this plan: `{part['plan']}`."
+            f"{part['volumes']:,} simulated volumes, {part['hours']} hours on this plan: `{json.dumps(part['plan'])}`."
             for part in manifest["training"]["stages"]
         ),
         "No real volume was used; no real kidney's shape either.",

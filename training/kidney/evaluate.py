@@ -140,9 +140,10 @@ def describe(title: str, reports: Sequence[Report]) -> str:
     """A table to print."""
     lines = [f"{title}", "            n   Dice  worst  HD95 mm  surface Dice  pieces  least Jacobian  warned"]
     for r in reports:
-        figures = f"{r.dice:6.3f} {r.worst_dice:6.3f} {r.hausdorff95_mm:8.1f} {r.surface_dice:13.3f}"
-        sound = f"{r.most_components:7} {r.least_jacobian:15.3f} {100 * r.warned:5.0f} %"
-        lines.append(f"  {r.group:6} {r.count:5} {figures} {sound}")
+        cells = [f"{r.dice:6.3f}", f"{r.worst_dice:6.3f}", f"{r.hausdorff95_mm:8.1f}", f"{r.surface_dice:13.3f}"]
+        cells = ["-".rjust(len(cell)) if "nan" in cell else cell for cell in cells]
+        sound = f"{r.most_components or '-':>7} {r.least_jacobian:15.3f} {100 * r.warned:5.0f} %"
+        lines.append(f"  {r.group:6} {r.count:5} {' '.join(cells)} {sound}")
     return "\n".join(lines)
 
 
