@@ -102,9 +102,7 @@ def table_4_2(out: str | Path, scale: Scale, seed: int = 0, job: Job = Job()) ->
     for n, (name, plan) in enumerate(trainings.items()):
         part = job.part(0.1 + 0.8 * n / len(trainings), 0.1 + 0.8 * (n + 1) / len(trainings))
         run = train(data, out / name.replace(" ", "-").replace(",", ""), plan, template, part).parent
-        rows.append(
-            _kept(out / f"{run.name}.json", lambda r=run, p=plan, m=name: _network_row(m, r, p, template, test))
-        )
+        rows.append(_kept(out / f"{run.name}.json", partial(_network_row, name, run, plan, template, test)))
     rows.append(_kept(out / "classical.json", partial(_classical_row, template, test, job.part(0.9, 1.0))))
     _write(out, rows)
     return rows
