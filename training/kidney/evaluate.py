@@ -43,15 +43,26 @@ def simulated_cases(
 ) -> Iterator[Case]:
     """`count` subjects of each group, as exported by a scanner. masks: kidneys to take the shapes from."""
     jobs = [(group, n) for n in range(count) for group in groups]
-    with single_threaded_pool(workers) as pool:
-        yield from pool.map(_case, *zip(*jobs, strict=True), repeat(seed), repeat(tuple(masks)))
+    with single_threaded_pool(workers, _keep, (tuple(masks),)) as pool:
+        yield from pool.map(_case, *zip(*jobs, strict=True), repeat(seed))
 
 
-def _case(group: str, index: int, seed: int, masks: tuple[Image, ...]) -> Case:
+_masks: tuple[Image, ...] = ()
+
+
+def _keep(masks: tuple[Image, ...]) -> None:
+    """Keep the masks once in each worker process."""
+    global _masks
+    _masks = masks
+
+
+def _case(group: str, index: int, seed: int) -> Case:
     number = subject_seed(seed, GROUPS.index(group) * 100_000 + index)
     spacing = float(np.random.default_rng(number).uniform(*SPACINGS_MM))
     population = None if group == EMPTY else group
-    subject = simulate_ultrasound(number, population, spacing_mm=spacing, size=None, masks=masks, kidney=group != EMPTY)
+    subject = simulate_ultrasound(
+        number, population, spacing_mm=spacing, size=None, masks=_masks, kidney=group != EMPTY
+    )
     return Case(group, subject.image, subject.phi_mm)
 
 
