@@ -35,7 +35,6 @@ PRIOR = 0.04  # energy of one squared standard deviation of the pose or of a mod
 LAMBDA = 4e-3  # energy of each mm^2 of ||L - Id||^2
 LATTICE_MM, SIGMA_MM = 8.0, 16.0  # of the velocity of L
 SIZES = (0.75, 1.0)  # of the template, at the start
-LEAST_OVERLAP_MM = 8.0  # of a click within the volume
 
 
 class ImplicitError(ValueError):
