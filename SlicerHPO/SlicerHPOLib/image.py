@@ -219,22 +219,30 @@ def write_image(image: Image, path: str | Path, fields: Mapping[str, str] = Mapp
 
 
 def reorient_to_ras(image: Image) -> Image:
-    """The same volume with i, j, k running as nearly as they can to right, anterior, superior.
+    """The same volume with i, j, k running as nearly as they can to right, anterior, superior; see `reorient`."""
+    return reorient(image, np.eye(3))
+
+
+def reorient(image: Image, directions: np.ndarray) -> Image:
+    """The same volume with i, j, k running as nearly as they can along other directions.
 
     Axes are exchanged and reversed, nothing is interpolated: the voxel at every point in space stays the same, and the
     voxels are a view of the image's.
+
+    Args:
+        directions: (3, 3) whose columns are orthogonal unit vectors in RAS, for i, j, k.
     """
-    cosines = np.abs(image.directions)
-    axes = max(permutations(range(3)), key=lambda axes: sum(cosines[ras, axis] for ras, axis in enumerate(axes)))
+    along = directions.T @ image.directions
+    axes = max(permutations(range(3)), key=lambda axes: sum(abs(along[new, axis]) for new, axis in enumerate(axes)))
     voxels = image.voxels.transpose(
         [2 - axis for axis in reversed(axes)]
     )  # axis i of the volume is axis 2 of the array
     matrix = image.ijk_to_ras[:, [*axes, 3]]
-    for axis in range(3):
-        if matrix[axis, axis] < 0:
-            matrix[:, 3] += matrix[:, axis] * (voxels.shape[2 - axis] - 1)
-            matrix[:, axis] *= -1
-            voxels = np.flip(voxels, 2 - axis)
+    for new, axis in enumerate(axes):
+        if along[new, axis] < 0:
+            matrix[:, 3] += matrix[:, new] * (voxels.shape[2 - new] - 1)
+            matrix[:, new] *= -1
+            voxels = np.flip(voxels, 2 - new)
     return Image(voxels, matrix, image.name)
 
 

@@ -8,7 +8,7 @@ import torch
 from SlicerHPOLib.kidney.transforms import rotation_matrix
 from torch.nn import functional
 
-MIRRORED = (2, 4)  # axes, along S and R: there are left and right kidneys, and probes held either way round
+MIRRORED = (3, 4)  # across the beam: there are left and right kidneys, and probes held either way round
 REORDERED = 0.05  # part of the batches whose axes change their order: rare, as what is learned of depth is lost in them
 TURN = 0.2  # radians, standard deviation of the angle about each axis
 LOG_SCALE = (-0.2, 0.2)

@@ -15,7 +15,7 @@ import numpy as np
 from scipy import ndimage
 from SlicerHPOLib.image import Image
 from SlicerHPOLib.job import Job
-from SlicerHPOLib.kidney.grid import SIZE, SPACINGS_MM, Grid, fitted_grid, to_grid
+from SlicerHPOLib.kidney.grid import SIZE, SPACINGS_MM, Grid, fitted_grid, to_grid, upright
 
 from ..shards import load_shards, make_shards
 from ..simulation.randomisation import POPULATIONS
@@ -81,10 +81,11 @@ def draw_volume(
         subject_seed(seed, index), population, spacing_mm=SCANNER_MM, size=None, kidney=not empty
     )
     grid = fitted_grid(subject.image, spacings_mm, size)
+    image, grid = upright(to_grid(subject.image, grid), grid)
     spacing = float(grid.spacing_mm[0])
     voxels = phi_on_grid(subject.image, subject.phi_mm, grid) / spacing
     return Volumes(
-        np.rint(to_grid(subject.image, grid) * 255).astype(np.uint8)[None],
+        np.rint(image * 255).astype(np.uint8)[None],
         np.clip(np.rint(voxels * STEPS), -127, 127).astype(np.int8)[None],
         np.array([EMPTY if empty else POPULATIONS.index(subject.population)], np.uint8),
         np.array([spacing], np.float32),

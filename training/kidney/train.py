@@ -242,8 +242,9 @@ def _step(plan, network, optimizer, training: Volumes, share: np.ndarray, step: 
     loss = loss_of(plan, found, truth)
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
-    torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-    optimizer.step()
+    # Where all features of a map are one number, its normalisation's gradient can overflow: such a step is left out.
+    if torch.isfinite(torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)):
+        optimizer.step()
     return float(loss.detach())
 
 

@@ -2,8 +2,9 @@
 
 Every volume is looked at on one cubic grid: 80 x 80 x 80 voxels centred on the volume, of 4 mm in the source (Bertrand
 2019, section 4.4). A child's volume is small, and so is its kidney: `fitted_grid` takes voxels of 2 or 3 mm where the
-volume fits. Its axes are the volume's own, in the order and direction closest to R, A, S, so that a volume turned in
-space gives the same voxels. The result goes back as an implicit function, interpolated by cubic splines, so that its
+volume fits. Its axes are the volume's own, in the order and direction closest to R, A, S; `upright` then exchanges them
+so that the probe is above, however the volume was stored: shadows run down, and the network need not learn every
+orientation. The result goes back as an implicit function, interpolated by cubic splines, so that its
 surface is smooth at any resolution.
 
 Both ways are separable (grid and volume have parallel axes): one small matrix of weights an axis.
@@ -16,10 +17,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..image import Image, ImageError, reorient_to_ras
+from ..image import Image, ImageError, reorient, reorient_to_ras
 
 SPACING_MM, SIZE = 4.0, 80  # the source's grid
 SPACINGS_MM = (2.0, 3.0, 4.0)  # of the fitted one
+LEAST_SKEWNESS = 0.1  # of the field of view along depth; a cone has 0.3 to 0.9, a box 0
 LOW_PERCENTILE, HIGH_PERCENTILE = 1.0, 99.5  # of the field of view: what becomes 0 and 1
 
 
@@ -99,6 +101,46 @@ def to_grid(image: Image, grid: Grid) -> np.ndarray:
     return (np.clip(scaled, 0, 1) * seen).astype(np.float32)
 
 
+def upright(volume: np.ndarray, grid: Grid) -> tuple[np.ndarray, Grid]:
+    """The same voxels with axes exchanged and reversed so that the beam runs along k, from the probe down, and the
+    field of view is widest along i.
+
+    The probe is where the field of view is narrow: along the beam, its voxels are skewed towards the far end. Where
+    they are along no axis (a box), the order stays.
+
+    Args:
+        volume: (k, j, i) on the grid, above 0 in the field of view.
+
+    Returns:
+        A view of the volume, and its grid, as right- or left-handed as the one given.
+    """
+    spread, skewness = np.transpose([_spread_and_skewness(volume > 0, axis) for axis in range(3)])
+    depth = int(np.abs(skewness).argmax())
+    if abs(skewness[depth]) < LEAST_SKEWNESS:
+        return volume, grid
+    across = sorted((axis for axis in range(3) if axis != depth), key=lambda axis: spread[axis])
+    order = (depth, *across)
+    new_from_old = np.eye(3)[list(order)]
+    flipped = [0] if skewness[depth] > 0 else []
+    if np.linalg.det(new_from_old) * (-1) ** len(flipped) < 0:
+        flipped.append(1)  # keeps the hand: no kidney becomes its mirror image
+    matrix = grid.ijk_to_ras[:, [*(2 - axis for axis in reversed(order)), 3]]
+    shape = tuple(grid.shape[axis] for axis in order)
+    for axis in flipped:
+        matrix[:, 3] += matrix[:, 2 - axis] * (shape[axis] - 1)
+        matrix[:, 2 - axis] *= -1
+    return np.flip(volume.transpose(order), flipped), Grid(matrix, shape)
+
+
+def _spread_and_skewness(seen: np.ndarray, axis: int) -> tuple[float, float]:
+    """Standard deviation (voxels) and skewness of the positions along an axis of the voxels that are True."""
+    areas = np.count_nonzero(seen, axis=tuple(other for other in range(3) if other != axis))
+    total = max(areas.sum(), 1)
+    at = np.arange(len(areas)) - (areas * np.arange(len(areas))).sum() / total
+    spread = np.sqrt((areas * at**2).sum() / total)
+    return spread, (areas * at**3).sum() / total / max(spread, 1e-6) ** 3
+
+
 def to_native(phi: np.ndarray, grid: Grid, image: Image) -> Image:
     """An implicit function of the grid on the voxels of the image.
 
@@ -120,14 +162,13 @@ def to_native(phi: np.ndarray, grid: Grid, image: Image) -> Image:
         at = np.clip((np.arange(n) - first) / step, 0, m - 1)
         weights.append(_interpolating(m, at))
     native = _separable(weights, phi)
-    ras = Image(native, turned.ijk_to_ras, image.name)
-    return _as_stored(ras, image)
+    return _as_stored(Image(native, turned.ijk_to_ras, image.name), image)
 
 
 def _along_grid(image: Image, grid: Grid) -> tuple[Image, np.ndarray, np.ndarray]:
     """The image with axes in the grid's order, and per axis (k, j, i): voxel of the image = offset + scale * voxel of
     the grid."""
-    image = reorient_to_ras(image)
+    image = reorient(image, grid.ijk_to_ras[:3, :3] / grid.spacing_mm)
     inverse = np.linalg.inv(image.ijk_to_ras[:3, :3])
     matrix = inverse @ grid.ijk_to_ras[:3, :3]
     if np.abs(matrix - np.diag(np.diag(matrix))).max() > 1e-3 * np.abs(np.diag(matrix)).min():
@@ -165,10 +206,10 @@ def _separable(weights: list[np.ndarray], voxels: np.ndarray) -> np.ndarray:
     return np.stack([w_j @ (slice_ @ w_i.T) for slice_ in result])
 
 
-def _as_stored(ras: Image, image: Image) -> Image:
-    """An image in RAS order back in the order in which `image` stores the same voxels (a view)."""
-    voxel = np.linalg.inv(ras.ijk_to_ras[:3, :3]) @ image.ijk_to_ras[:3, :3]  # a signed permutation
+def _as_stored(turned: Image, image: Image) -> Image:
+    """An image of other axes back in the order in which `image` stores the same voxels (a view)."""
+    voxel = np.linalg.inv(turned.ijk_to_ras[:3, :3]) @ image.ijk_to_ras[:3, :3]  # a signed permutation
     axes = [int(np.argmax(np.abs(voxel[:, axis]))) for axis in range(3)]
-    stored = ras.voxels.transpose([2 - axis for axis in reversed(axes)])
+    stored = turned.voxels.transpose([2 - axis for axis in reversed(axes)])
     flipped = [2 - axis for axis in range(3) if voxel[axes[axis], axis] < 0]
     return Image(np.flip(stored, flipped), image.ijk_to_ras, image.name)

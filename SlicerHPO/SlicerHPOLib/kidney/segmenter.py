@@ -23,7 +23,7 @@ from ..bundle import Bundle, BundleError, find_bundle, read_bundle
 from ..image import Image
 from ..job import Job
 from .corrections import Corrector
-from .grid import Grid, fitted_grid, to_grid
+from .grid import Grid, fitted_grid, to_grid, upright
 from .points import History, Points
 from .segmentation import (
     KidneySegmentation,
@@ -118,7 +118,7 @@ class KidneySegmenter:
         _check_request(image, method, seed_point_mm)
         job.progress(0.0, "resampling")
         grid = fitted_grid(image, self.spacings_mm, self.size)
-        volume = to_grid(image, grid)
+        volume, grid = upright(to_grid(image, grid), grid)
         job.progress(0.2, "finding the kidney")
         if method == "classical":
             found = self._classical(image, grid, volume, np.array(seed_point_mm, float), job.part(0.2, 0.9))

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from scipy.ndimage import map_coordinates
 from scipy.spatial.transform import Rotation
 from SlicerHPOLib.image import Image, ImageError
-from SlicerHPOLib.kidney.grid import Grid, to_grid, to_native, working_grid
+from SlicerHPOLib.kidney.grid import Grid, to_grid, to_native, upright, working_grid
 
 
 def an_image(shape=(20, 24, 28), spacing=(2.0, 3.0, 4.0), origin=(5.0, -7.0, 11.0), rotation=None, seed=0):
@@ -163,3 +163,44 @@ def test_a_native_voxel_beyond_the_grid_gets_the_value_at_its_edge():
     phi = np.arange(1000.0).reshape(10, 10, 10)
     native = to_native(phi, grid, image).voxels
     assert native[0, 0, 0] == pytest.approx(0, abs=1e-3) and native[-1, -1, -1] == pytest.approx(999, abs=1e-2)
+
+
+def a_cone(shape=(30, 26, 34)):
+    """A field of view that widens along k, and is wider along i than along j; grey inside, 0 outside."""
+    k, j, i = np.indices(shape)
+    inside = (np.abs(i - 16.5) < 2 + 0.5 * k) & (np.abs(j - 12.5) < 2 + 0.3 * k)
+    return np.where(inside, np.random.default_rng(5).uniform(0.2, 1, shape), 0)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.permutations([0, 1, 2]), st.tuples(*[st.booleans()] * 3))
+def test_upright_a_volume_has_its_probe_above_however_it_was_stored_and_every_voxel_keeps_its_place(axes, flips):
+    matrix = np.diag([2.0, 2.0, 2.0, 1.0])
+    matrix[:3, 3] = 3, -40, 12
+    stored = stored_otherwise(Image(a_cone(), matrix), axes, flips)
+    # The matrix as it would be if nobody knew how the volume had been stored: another patient, lying another way.
+    image = Image(stored.voxels, matrix)
+    before = working_grid(image, 2.0, 40)
+    volume = to_grid(image, before)
+    turned, grid = upright(volume, before)
+    areas = (turned > 0).sum((1, 2))
+    shown = np.flatnonzero(areas)
+    assert areas[shown[0]] < 0.3 * areas[shown[-1]]
+    assert (turned > 0).any((0, 1)).sum() > (turned > 0).any((0, 2)).sum()
+    assert np.linalg.det(grid.ijk_to_ras) > 0
+    at = np.argwhere(turned > 0)[::97]
+    there = np.rint(before.voxel_of(grid.ras_of(at))).astype(int)
+    np.testing.assert_array_equal(turned[tuple(at.T)], volume[tuple(there.T)])
+    np.testing.assert_allclose(to_grid(image, grid), turned, atol=1e-6)
+    phi = a_sphere(grid, image.center_mm + 3, 15.0).astype(np.float32)
+    same = a_sphere(before, image.center_mm + 3, 15.0).astype(np.float32)
+    np.testing.assert_allclose(to_native(phi, grid, image).voxels, to_native(same, before, image).voxels, atol=1e-4)
+
+
+def test_a_box_has_no_upright_position_and_stays():
+    volume = np.zeros((12, 12, 12))
+    volume[2:9, 3:11, 1:12] = 1
+    grid = Grid(np.eye(4), volume.shape)
+    turned, same = upright(volume, grid)
+    assert turned is volume and same is grid
+    assert upright(np.zeros((5, 5, 5)), grid)[1] is grid
