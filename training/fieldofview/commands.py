@@ -52,6 +52,7 @@ def add_commands(verb) -> None:
     command.add_argument(
         "--normalised", action="store_true", help="batch normalisation in training, folded when deployed"
     )
+    command.add_argument("--doubling", action="store_true", help="of the filters from block to block")
     command.add_argument("--optimizer", choices=("adamw", "sgd"), default="adamw")
     command.add_argument("--learning-rate", type=float, default=1e-3)
     command.add_argument("--weight-decay", type=float, default=0.02)

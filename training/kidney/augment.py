@@ -82,14 +82,31 @@ def _shadow(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
 
 
 def noise_volumes(count: int, size: int, generator: torch.Generator) -> torch.Tensor:
-    """(count, 1, size, size, size) in [0, 1]: random textures of all scales, in which there is nothing to be found."""
-    total = torch.zeros(count, 1, size, size, size)
-    weights = torch.rand(count, 5, generator=generator)
-    for level in range(5):
+    """(count, 1, size, size, size) in [0, 1] in which there is no kidney: random textures of all scales, every other one
+    cut into regions of an even grey in a body, as volumes of another modality are."""
+    textures = torch.stack([_texture(size, generator) for _ in range(count)])
+    textures[::2] = torch.stack([_regions(texture, generator) for texture in textures[::2]])
+    return textures
+
+
+def _texture(size: int, generator: torch.Generator) -> torch.Tensor:
+    """(1, size, size, size) in [0, 1], grey 0.4 with a standard deviation of 0.25: a sum of noises of five scales."""
+    weights = torch.rand(5, generator=generator)
+    total = torch.zeros(1, size, size, size)
+    for level, weight in enumerate(weights):
         edge = max(2, math.ceil(size / 2**level))
-        field = torch.randn(count, 1, edge, edge, edge, generator=generator)
-        total += weights[:, level].reshape(-1, 1, 1, 1, 1) * functional.interpolate(
-            field, (size,) * 3, mode="trilinear", align_corners=False
-        )
-    total = total / total.flatten(1).std(1).reshape(-1, 1, 1, 1, 1)
-    return (0.4 + 0.25 * total).clamp(0, 1)
+        field = torch.randn(1, 1, edge, edge, edge, generator=generator)
+        total += weight * functional.interpolate(field, (size,) * 3, mode="trilinear", align_corners=False)[0]
+    return (0.4 + 0.25 * total / total.std()).clamp(0, 1)
+
+
+def _regions(texture: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """A texture (1, size, size, size) that is smoothed and cut into regions of one grey each, in a body with noise."""
+    smooth = functional.avg_pool3d(texture, 7, 1, 3)
+    edges = torch.quantile(smooth.flatten()[::97], torch.linspace(0.1, 0.9, 8))
+    regions = torch.rand(9, generator=generator)[torch.bucketize(smooth, edges)]
+    axis = torch.linspace(-1, 1, texture.shape[-1])
+    half = 0.5 + 0.5 * torch.rand(3, generator=generator)
+    radius = sum((a / h) ** 2 for a, h in zip(torch.meshgrid(axis, axis, axis, indexing="ij"), half, strict=True))
+    noise = 0.03 * torch.randn(texture.shape, generator=generator)
+    return (torch.where(radius + smooth < 1.2, regions, 0.02) + noise).clamp(0, 1)

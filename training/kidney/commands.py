@@ -27,6 +27,9 @@ def add_commands(verb) -> None:
         help="of the voxels in mm: the finest in which a volume fits is taken",
     )
     command.add_argument("--adults", type=float, metavar="SHARE", help="of adults (default: 0.6)")
+    command.add_argument(
+        "--empty", dest="empty_share", type=float, default=0.08, metavar="SHARE", help="without a kidney"
+    )
     command.add_argument("--seed", type=int, default=0)
     command.add_argument("--workers", type=int, default=2)
 
@@ -38,7 +41,7 @@ def add_commands(verb) -> None:
     command.add_argument("--out", required=True, metavar="FILE.safetensors")
 
     command = verb("train", TASK, _train, "train a network; goes on from its checkpoint")
-    command.add_argument("--data", required=True, metavar="DIR")
+    command.add_argument("--data", required=True, nargs="+", metavar="DIR", help="data sets that were simulated")
     command.add_argument("--out", required=True, metavar="DIR")
     command.add_argument("--template", metavar="FILE", help="made by `template kidney`; without it, it is made first")
     command.add_argument("--method", choices=METHODS, default=METHODS[0])
@@ -92,7 +95,8 @@ def _simulate(options, job: Job) -> None:
     from .dataset import describe, load, simulate
 
     settings = {
-        name: getattr(options, name) for name in ("volumes", "size", "spacings_mm", "adults", "seed", "workers")
+        name: getattr(options, name)
+        for name in ("volumes", "size", "spacings_mm", "adults", "empty_share", "seed", "workers")
     }
     print(f"{options.out}: {describe(load(simulate(options.out, **settings, job=job)))}")
 
@@ -136,7 +140,7 @@ def _train(options, job: Job) -> None:
     weight = 0.0 if options.first_look else TrainingPlan.dense_weight
     pool = options.pool if options.method == "unet" else 1  # the others pool in the network
     plan = fields_of(TrainingPlan, options, network=network, dense_weight=weight, pool=pool)
-    print(train(load(options.data), options.out, plan, template, job, options.initial, options.first_look))
+    print(train(load(*options.data), options.out, plan, template, job, options.initial, options.first_look))
 
 
 def _evaluate(options, job: Job) -> None:

@@ -144,9 +144,10 @@ def simulate(
     )
 
 
-def load(folder: str | Path) -> Volumes:
-    """All volumes of a data set. Raises ValueError if there are none."""
-    return Volumes(*load_shards(folder, Volumes.FIELDS, "kidney"))
+def load(*folders: str | Path) -> Volumes:
+    """All volumes of data sets. Raises ValueError if one has none."""
+    parts = [load_shards(folder, Volumes.FIELDS, "kidney") for folder in folders]
+    return Volumes(*(arrays[0] if len(parts) == 1 else np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
 
 
 def describe(volumes: Volumes) -> str:

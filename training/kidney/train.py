@@ -31,6 +31,7 @@ PANELS = {
     "training loss (augmented)": {"train_loss": "C0-"},
     "validation Dice": {"dice_adult": "C0-", "dice_child": "C1-", "dense_adult": "C0:", "dense_child": "C1:"},
 }
+QUALITY_WEIGHT = 0.2  # of the cross entropy of the Dice that the network expects
 EDGE = 0.5  # voxels: half width in which one at the capsule passes from outside to inside
 NOISE_SHARE = 0.03  # of volumes that are replaced by textures without a kidney
 
@@ -200,7 +201,7 @@ def loss_of(plan: TrainingPlan, found: Deformation | torch.Tensor, truth: torch.
     """The loss of what a network found, of volumes with and without a kidney.
 
     A dense map costs 1 - Dice where there is a kidney, and its cross entropy everywhere; the deformation
-    (`deformation_loss`) where there is one, for a template cannot vanish.
+    (`deformation_loss`) where there is one, for a template cannot vanish; the expected Dice everywhere.
     """
     scores = found.scores if isinstance(found, Deformation) else found
     scores = scores.float()
@@ -209,9 +210,13 @@ def loss_of(plan: TrainingPlan, found: Deformation | torch.Tensor, truth: torch.
     loss = scores.new_zeros(())
     if there.any():
         dense = dense + dice_loss(torch.sigmoid(scores[there]), truth[there])
-        if isinstance(found, Deformation):
-            loss = deformation_loss(_where(found, there), truth[there], width_mm=plan.width_mm)
-    return loss + (plan.dense_weight if isinstance(found, Deformation) else 1.0) * dense
+    if not isinstance(found, Deformation):
+        return dense
+    if there.any():
+        loss = deformation_loss(_where(found, there), truth[there], width_mm=plan.width_mm)
+    reached = torch.stack([_dice(phi > 0, inside) for phi, inside in zip(found.phi, truth > 0.5, strict=True)])
+    loss = loss + QUALITY_WEIGHT * functional.binary_cross_entropy_with_logits(found.quality, reached)
+    return loss + plan.dense_weight * dense
 
 
 def _where(found: Deformation, chosen: torch.Tensor) -> Deformation:
@@ -259,11 +264,11 @@ def validate(network: torch.nn.Module, volumes: Volumes, device) -> tuple[float,
             answer = network(images.to(device).contiguous(memory_format=torch.channels_last_3d))
         truth = distances.to(device) > 0
         if isinstance(answer, Deformation):
-            found[0, volumes.population[n]].append(_dice(answer.phi > 0, truth))
+            found[0, volumes.population[n]].append(float(_dice(answer.phi > 0, truth)))
         scores = answer.scores if isinstance(answer, Deformation) else answer
-        found[1, volumes.population[n]].append(_dice(scores > 0, truth))
+        found[1, volumes.population[n]].append(float(_dice(scores > 0, truth)))
     return tuple(float(np.mean(values)) if values else math.nan for values in found.values())
 
 
-def _dice(a: torch.Tensor, b: torch.Tensor) -> float:
-    return float(2 * (a & b).sum() / (a.sum() + b.sum()).clamp(min=1))
+def _dice(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    return 2 * (a & b).sum() / (a.sum() + b.sum()).clamp(min=1)

@@ -23,6 +23,8 @@ class Architecture:
     says 128 x 128: that is what is built here, and 96 is the default input. `channels` is 1 in the source; with 2, the
     second is the physical side of the slice (see `classifier.py`).
 
+    `doubling` gives each block twice the filters of the one before, as later networks do and the source does not: what
+    is recognised needs many features, and they cost little where the maps are small.
     `normalised` puts a batch normalisation before each ReLU of the convolutions, which the source has not: ten layers
     learn several times as fast with it. It is for training; `folded` turns it into weights of the convolutions.
     """
@@ -38,6 +40,7 @@ class Architecture:
     dropout: float = 0.5
     classes: int = 6
     normalised: bool = False
+    doubling: bool = False
 
     def __post_init__(self):
         object.__setattr__(self, "hidden", tuple(self.hidden))  # JSON has lists
@@ -64,22 +67,23 @@ def build(architecture: Architecture) -> torch.nn.Sequential:
     half = a.kernel // 2
     layers: list[nn.Module] = [nn.BatchNorm2d(a.channels)]
     features = a.channels
-    for _ in range(a.blocks):
+    for block in range(a.blocks):
+        filters = a.filters << block if a.doubling else a.filters
         for _ in range(a.layers):
             if a.separable:
                 layers += [
-                    nn.Conv2d(features, a.filters, (1, a.kernel), padding=(0, half)),
-                    nn.Conv2d(a.filters, a.filters, (a.kernel, 1), padding=(half, 0)),
+                    nn.Conv2d(features, filters, (1, a.kernel), padding=(0, half)),
+                    nn.Conv2d(filters, filters, (a.kernel, 1), padding=(half, 0)),
                 ]
             else:
-                layers += [nn.Conv2d(features, a.filters, a.kernel, padding=half)]
+                layers += [nn.Conv2d(features, filters, a.kernel, padding=half)]
             if a.normalised:
-                layers += [nn.BatchNorm2d(a.filters)]
+                layers += [nn.BatchNorm2d(filters)]
             layers += [nn.ReLU()]
-            features = a.filters
+            features = filters
         layers += [nn.MaxPool2d(2)]
     layers += [nn.Flatten()]
-    features = a.filters * (a.input_size >> a.blocks) ** 2
+    features *= (a.input_size >> a.blocks) ** 2
     for width in a.hidden:
         layers += [nn.Linear(features, width), nn.ReLU(), nn.Dropout(a.dropout)]
         features = width

@@ -3,7 +3,8 @@
 It looks twice. The first look, on the working grid, gives a dense map of where the kidney is, as a U-Net does. The
 moments of that map (place, principal axes, size) are a first pose. The second look is at the image in the template's
 frame, pulled there by the first pose, where every kidney lies alike: it corrects the pose, and gives the modes of the
-template and the velocity of L. Its last layers start at zero, so that training starts at the template posed by moments.
+template, the velocity of L, and how well all this is likely to fit (its own Dice). Its last layers start at zero, so
+that training starts at the template posed by moments.
 
 Of the source's own proposals for improvement (section 4.6) this has: a penalty on L - Id, more capacity before the
 pose, and a mean or learned template, here with its modes of variation. The source's own networks are pose "regressed"
@@ -97,7 +98,8 @@ class Deformation:
     phi: (batch, 1, D, H, W) implicit function, mm, positive inside. pose: (batch, 9) of G, see `pose_matrix`.
     modes: (batch, M) standard deviations. velocity: (batch, 3, n, n, n) mm on the template's lattice of `lattice_mm`,
     smoothed. displacement: L - Id, the same shape. scores: (batch, 1, D, H, W) of the dense map before the sigmoid,
-    positive inside; None where there was none.
+    positive inside. quality: (batch,) logit of the Dice to be expected of phi, 0 where there is no kidney. Both are None
+    where no network found them.
     """
 
     phi: torch.Tensor
@@ -107,6 +109,7 @@ class Deformation:
     displacement: torch.Tensor
     lattice_mm: float = field(default=8.0)
     scores: torch.Tensor | None = None
+    quality: torch.Tensor | None = None
 
     def least_jacobian(self) -> torch.Tensor:
         """(batch,) the smallest determinant of the Jacobian of L: positive, as L cannot fold."""
@@ -137,7 +140,7 @@ class DeformationNetwork(nn.Module):
         self.encoder, self.decoder = Encoder(p.encoder), Decoder(p.encoder)
         self.dense_head = dense_head(width)
         self.regressor = Regressor(p.encoder.widths[-1], p.hidden, 9) if p.pose == "regressed" else None
-        self.second_look = SecondLook(p.look, 3 + self.shared * width, p.hidden, 9 + modes)
+        self.second_look = SecondLook(p.look, 3 + self.shared * width, p.hidden, 9 + modes + 1)
 
     def forward(self, volume: torch.Tensor, every: int = 1, first: tuple[int, int, int] = (0, 0, 0)) -> Deformation:
         """phi and scores at every `every`-th voxel along each axis from `first` on (training has no need of all)."""
@@ -155,7 +158,7 @@ class DeformationNetwork(nn.Module):
                     pose = corrected(pose, look(pose)[0][:, :9])
             numbers, velocity = look(pose)
             pose = corrected(pose, numbers[:, :9])
-        modes = LARGEST_MODE * torch.tanh(numbers[:, 9:] / LARGEST_MODE)
+        modes, quality = LARGEST_MODE * torch.tanh(numbers[:, 9:-1] / LARGEST_MODE), numbers[:, -1]
         phi0 = self.shape(modes)
         if p.local:
             velocity = smooth(VELOCITY_MM * velocity, p.sigma_mm / self.lattice_mm)
@@ -168,7 +171,7 @@ class DeformationNetwork(nn.Module):
         matrix = pose_matrix(pose, *centres)
         phi = pulled(phi0, self.spacing_mm, points, matrix, displacement if p.local else None, self.lattice_mm)
         scores = upsample(dense, shape)[(slice(None), *chosen)]
-        return Deformation(phi, pose, modes, velocity, displacement, self.lattice_mm, scores)
+        return Deformation(phi, pose, modes, velocity, displacement, self.lattice_mm, scores, quality)
 
     def shape(self, modes: torch.Tensor) -> torch.Tensor:
         """phi0 (batch, 1, n, n, n) at coefficients (batch, M) of the modes."""
@@ -265,8 +268,8 @@ class Regressor(nn.Module):
 
 
 class SecondLook(nn.Module):
-    """What is seen in the template's frame (batch, C, 2n - 1, ...) -> numbers (batch, outputs) of pose and modes, and
-    velocity (batch, 3, n, n, n); both zero at first."""
+    """What is seen in the template's frame (batch, C, 2n - 1, ...) -> numbers (batch, outputs) of pose, modes and
+    quality, and velocity (batch, 3, n, n, n); both zero at first."""
 
     def __init__(self, parameters: UNetParameters, channels: int, hidden: int, outputs: int):
         super().__init__()

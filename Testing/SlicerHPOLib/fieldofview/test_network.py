@@ -42,6 +42,13 @@ def test_a_separable_convolution_runs_along_the_columns_first():
     assert kernels == [(1, 5), (5, 1)]
 
 
+def test_the_filters_double_from_block_to_block_where_that_is_asked_for():
+    network = build(Architecture(32, blocks=3, layers=2, filters=4, doubling=True, hidden=(16,)))
+    convolutions = [m.out_channels for m in network if isinstance(m, torch.nn.Conv2d)]
+    assert convolutions == [4, 4, 8, 8, 16, 16]
+    assert network(torch.rand(2, 1, 32, 32)).shape == (2, 6)
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [

@@ -48,3 +48,10 @@ def test_noise_is_in_range_and_not_flat():
     volumes = noise_volumes(3, 24, torch.Generator().manual_seed(0))
     assert volumes.shape == (3, 1, 24, 24, 24) and volumes.min() >= 0 and volumes.max() <= 1
     assert (volumes.flatten(1).std(1) > 0.1).all()
+
+
+def test_every_other_volume_of_noise_is_cut_into_regions_in_a_body():
+    regions, texture = noise_volumes(2, 24, torch.Generator().manual_seed(1))[:, 0]
+    assert regions[0, 0, 0] < 0.2 and regions[:3, :3, :3].std() < 0.05  # outside of the body
+    step = (regions[1:] - regions[:-1]).abs()
+    assert step.median() < 0.5 * (texture[1:] - texture[:-1]).abs().median()

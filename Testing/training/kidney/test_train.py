@@ -120,18 +120,27 @@ def test_a_voxel_at_the_surface_is_half_inside():
     np.testing.assert_allclose(occupancy(torch.tensor([-1.0, -0.25, 0.0, 0.25, 1.0])), [0, 0.25, 0.5, 0.75, 1])
 
 
-def test_a_volume_without_a_kidney_costs_the_dense_map_alone():
-    truth = torch.zeros(1, 1, 4, 4, 4)
-    empty = torch.full_like(truth, -30.0)
+def found_as(phi, scores, quality):
     field = torch.zeros(1, 3, 2, 2, 2)
+    return Deformation(phi, torch.zeros(1, 9), torch.zeros(1, 0), field, field, 8.0, scores, torch.tensor([quality]))
 
-    def found(phi, scores):
-        return Deformation(phi, torch.zeros(1, 9), torch.zeros(1, 0), field, field, 8.0, scores)
 
-    assert loss_of(PLAN, found(-empty, empty), truth).item() == pytest.approx(0, abs=1e-6)
-    assert loss_of(PLAN, found(empty, -empty), truth).item() > 5
-    assert loss_of(PLAN, found(empty, empty), torch.ones_like(truth)).item() > 5
-    assert loss_of(PLAN, found(-empty, -empty), torch.ones_like(truth)).item() == pytest.approx(0, abs=1e-3)
+def test_a_volume_without_a_kidney_costs_the_dense_map_and_too_high_hopes():
+    nothing = torch.zeros(1, 1, 4, 4, 4)
+    empty, full = torch.full_like(nothing, -30.0), torch.full_like(nothing, 30.0)
+    assert loss_of(PLAN, found_as(full, empty, -30.0), nothing).item() == pytest.approx(0, abs=1e-6)
+    assert loss_of(PLAN, found_as(empty, full, -30.0), nothing).item() > 5
+    assert loss_of(PLAN, found_as(full, empty, 30.0), nothing).item() > 5
+    everything = torch.ones_like(nothing)
+    assert loss_of(PLAN, found_as(empty, empty, -30.0), everything).item() > 5
+    assert loss_of(PLAN, found_as(full, full, 30.0), everything).item() == pytest.approx(0, abs=1e-3)
+
+
+def test_the_quality_that_costs_least_is_the_dice_reached():
+    truth, phi = torch.zeros(1, 1, 4, 4, 4), torch.full((1, 1, 4, 4, 4), -30.0)
+    truth[:, :, :2], phi[:, :, 1:3] = 1.0, 30.0  # half of each in common: Dice 0.5
+    costs = [loss_of(PLAN, found_as(phi, phi, logit), truth).item() for logit in (-0.5, 0.0, 0.5)]
+    assert costs[1] < min(costs[0], costs[2])
 
 
 def test_validation_leaves_empty_volumes_out():
