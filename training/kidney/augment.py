@@ -82,8 +82,8 @@ def _shadow(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
 
 
 def noise_volumes(count: int, size: int, generator: torch.Generator) -> torch.Tensor:
-    """(count, 1, size, size, size) in [0, 1] in which there is no kidney: random textures of all scales, every other one
-    cut into regions of an even grey in a body, as volumes of another modality are."""
+    """(count, 1, size, size, size) in [0, 1] without a kidney: random textures of all scales, every other one cut into
+    regions of an even grey in a body, as volumes of another modality are."""
     textures = torch.stack([_texture(size, generator) for _ in range(count)])
     textures[::2] = torch.stack([_regions(texture, generator) for texture in textures[::2]])
     return textures

@@ -98,8 +98,8 @@ class Deformation:
     phi: (batch, 1, D, H, W) implicit function, mm, positive inside. pose: (batch, 9) of G, see `pose_matrix`.
     modes: (batch, M) standard deviations. velocity: (batch, 3, n, n, n) mm on the template's lattice of `lattice_mm`,
     smoothed. displacement: L - Id, the same shape. scores: (batch, 1, D, H, W) of the dense map before the sigmoid,
-    positive inside. quality: (batch,) logit of the Dice to be expected of phi, 0 where there is no kidney. Both are None
-    where no network found them.
+    positive inside. quality: (batch,) logit of the Dice to be expected of phi, 0 without a kidney. Both are None where
+    no network found them.
     """
 
     phi: torch.Tensor
