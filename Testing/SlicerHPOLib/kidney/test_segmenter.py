@@ -128,6 +128,16 @@ def test_a_volume_stored_in_any_order_and_handedness_gets_the_same_answer(axes, 
     assert result.measures.volume_ml == pytest.approx(reference.measures.volume_ml, rel=1e-4)
 
 
+@pytest.mark.parametrize("flips", [(False, False, False), (False, False, True)])
+def test_a_volume_is_segmented_with_the_probe_at_either_end(flips):
+    image = volume()
+    offset = np.abs(centres(image) - image.center_mm)
+    depth = np.linspace(0, 1, image.shape[0])[:, None, None]  # a cone, below which there is nothing
+    cone = (offset[..., :2].max(-1) < 35 + 20 * depth) | (image.voxels > 0)
+    probed = stored(Image(np.where(cone, image.voxels, -12), image.ijk_to_ras), (0, 1, 2), flips)
+    assert dice(segmenter().segment(probed).mask > 0, probed.voxels > 0) > 0.95
+
+
 def test_a_volume_turned_in_space_gets_the_same_voxels():
     turned = segmenter().segment(volume(turn=(0.3, -0.2, 0.4)))
     np.testing.assert_array_equal(turned.mask, segmenter().segment(volume()).mask)
