@@ -30,6 +30,7 @@ __all__ = [
     "from_sitk",
     "read_image",
     "reorient_to_ras",
+    "require_volume",
     "resample",
     "to_sitk",
     "write_image",
@@ -149,8 +150,7 @@ def read_image(
     except MemoryError:
         raise ImageError(f"{path}: the volume does not fit into memory.") from None
     image = Image(voxels, matrix, _name_of(path))
-    _check_geometry(image, path)
-    _check_voxels(image, path)
+    require_volume(image, path)
     return image
 
 
@@ -216,6 +216,12 @@ def write_image(image: Image, path: str | Path, fields: Mapping[str, str] = Mapp
     finally:
         temporary.unlink(missing_ok=True)
     return path
+
+
+def require_volume(image: Image, name: str | Path) -> None:
+    """Raises `ImageError`, with this name, unless the image is a regular, finite, non-constant volume."""
+    _check_geometry(image, name)
+    _check_voxels(image, name)
 
 
 def reorient_to_ras(image: Image) -> Image:
@@ -335,12 +341,12 @@ def _read_dicom(path: Path, series: str | None, frame: int | None, job: Job) -> 
     return dicom.read_series(dicom.choose(found, series, path), frame, job.part(0.5, 1.0))
 
 
-def _check_geometry(image: Image, path: Path) -> None:
+def _check_geometry(image: Image, path: str | Path) -> None:
     if not np.allclose(image.directions.T @ image.directions, np.eye(3), atol=1e-3):
         raise ImageError(f"{path}: the axes of its voxels are not at right angles (sheared); resample it first.")
 
 
-def _check_voxels(image: Image, path: Path) -> None:
+def _check_voxels(image: Image, path: str | Path) -> None:
     """Refuse voxels nothing can be seen in, slice by slice: no copy of the volume is made."""
     if min(image.shape) < 2:
         given = " x ".join(str(n) for n in image.shape[::-1])

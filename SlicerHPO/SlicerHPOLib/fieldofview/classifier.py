@@ -99,12 +99,13 @@ class Classifier:
         import torch
 
         out = np.empty((len(inputs.images), len(CLASSES)))
+        device = next(self.network.parameters()).device
         with torch.inference_mode():
             for first in range(0, len(out), BATCH):
                 job.progress(first / len(out), "classifying slices")
-                images = torch.from_numpy(inputs.images[first : first + BATCH])[:, None]
+                images = torch.from_numpy(inputs.images[first : first + BATCH])[:, None].to(device)
                 scores = self.network(network_batch(images, inputs.side_mm, self.architecture.channels))
-                out[first : first + BATCH] = torch.softmax(scores.double(), 1).numpy()
+                out[first : first + BATCH] = torch.softmax(scores.cpu().double(), 1).numpy()
         return out
 
     def classify(

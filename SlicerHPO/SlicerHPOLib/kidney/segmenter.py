@@ -4,15 +4,12 @@
     result = segmenter.segment(read_image("volume.nrrd"))
     result = segmenter.add_outside((12.0, -30.5, 80.0))
 
-A result is immutable. All points are always applied to what the method found first, so that undoing, redoing or
-removing a point gives to the last bit what was there before. What cannot be done raises an error and changes nothing.
+Points and their undoing are those of `session.KidneySession`, which needs no network.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cached_property, partial
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,15 +21,9 @@ from ..image import Image
 from ..job import Job
 from .corrections import Corrector
 from .grid import Grid, fitted_grid, to_grid, upright
-from .points import History, Points
-from .segmentation import (
-    KidneySegmentation,
-    SegmentationError,
-    border_warning,
-    check_voxels,
-    nothing_found,
-    one_piece,
-)
+from .points import Points
+from .segmentation import KidneySegmentation, SegmentationError, one_piece
+from .session import NO_POINTS, FoundKidney, KidneySession
 from .template import Template, redistanced
 
 __all__ = ["METHODS", "TASK", "KidneySegmentation", "KidneySegmenter", "SegmentationError"]
@@ -42,7 +33,6 @@ if TYPE_CHECKING:
 
 TASK = "kidney-ultrasound"
 METHODS = ("deformation", "unet", "classical")
-NO_POINTS = Points()
 MODES = 4  # of the template's modes of variation, that corrections make use of
 
 
@@ -58,9 +48,7 @@ class KidneySegmenter:
     def __init__(self, network: DeformationNetwork, spacings_mm: Sequence[float], size: int, least_confidence: float):
         self.network, self.spacings_mm, self.size = network, tuple(spacings_mm), size
         self.least_confidence = least_confidence
-        self._found: _Found | None = None
-        self._history = History()
-        self._result: KidneySegmentation | None = None
+        self._session: KidneySession | None = None
 
     @classmethod
     def load(cls, bundle: str | Path | Bundle = TASK) -> KidneySegmenter:
@@ -115,164 +103,133 @@ class KidneySegmenter:
             CorrectionError: a point cannot be honoured.
             Cancelled: the job was cancelled.
         """
+        found = self.find(image, method=method, seed_point_mm=seed_point_mm, job=job.part(0.0, 0.9))
+        session = KidneySession(found, points)
+        job.progress(1.0, "done")
+        self._session = session
+        return session.result
+
+    def find(
+        self,
+        image: Image,
+        *,
+        method: str = "deformation",
+        seed_point_mm: tuple[float, float, float] | None = None,
+        job: Job = Job(),
+    ) -> FoundKidney:
+        """What a method finds, for a `KidneySession` elsewhere; arguments and errors as of `segment`."""
         _check_request(image, method, seed_point_mm)
         job.progress(0.0, "resampling")
         grid = fitted_grid(image, self.spacings_mm, self.size)
         volume, grid = upright(to_grid(image, grid), grid)
+        volume = np.ascontiguousarray(volume)  # torch takes no reversed axes
         job.progress(0.2, "finding the kidney")
         if method == "classical":
-            found = self._classical(image, grid, volume, np.array(seed_point_mm, float), job.part(0.2, 0.9))
+            found = self._classical(image, grid, volume, np.array(seed_point_mm, float), job.part(0.2, 1.0))
         else:
             found = self._by_network(image, grid, volume, method)
-        job.progress(0.9, "resampling the result")
-        result = found.corrected(points)
-        if not result.mask.any():
-            raise nothing_found(method)
-        job.progress(1.0, "done")
-        self._found, self._history, self._result = found, History(points), result
-        return result
+        job.progress(1.0, "resampling the result")
+        return found
 
     @property
     def result(self) -> KidneySegmentation:
         """The answer as it is now. Raises SegmentationError if nothing was segmented yet."""
-        if self._result is None:
-            raise _not_yet()
-        return self._result
+        return self._now.result
 
     @property
     def points(self) -> Points:
         """The correction points as they are now."""
-        return self._history.now
+        return self._session.points if self._session else NO_POINTS
 
     @property
     def corrector(self) -> Corrector:
         """What honours points on what was found first. Raises SegmentationError if nothing was segmented yet."""
-        if self._found is None:
-            raise _not_yet()
-        return self._found.corrector
+        return self._now.found.corrector
 
     @property
     def can_undo(self) -> bool:
         """Whether there is a change to undo."""
-        return bool(self._history.past)
+        return self._session is not None and self._session.can_undo
 
     @property
     def can_redo(self) -> bool:
         """Whether there is an undone change to do again."""
-        return bool(self._history.future)
+        return self._session is not None and self._session.can_redo
 
     def add_inside(self, ras_mm) -> KidneySegmentation:
         """With a point (R, A, S) in mm that the kidney contains. This and what follows raise `CorrectionError` for
         points that cannot be honoured; nothing has changed then."""
-        return self._change(self._history.change(self.points.add_inside(ras_mm)))
+        return self._now.add_inside(ras_mm)
 
     def add_outside(self, ras_mm) -> KidneySegmentation:
         """With a point that the kidney does not contain."""
-        return self._change(self._history.change(self.points.add_outside(ras_mm)))
+        return self._now.add_outside(ras_mm)
 
     def move(self, number: int, ras_mm) -> KidneySegmentation:
         """With a point, counted from 1, at another place."""
-        return self._change(self._history.change(self.points.move(number, ras_mm)))
+        return self._now.move(number, ras_mm)
 
     def remove(self, number: int) -> KidneySegmentation:
         """Without a point, counted from 1."""
-        return self._change(self._history.change(self.points.remove(number)))
+        return self._now.remove(number)
 
     def undo(self) -> KidneySegmentation:
         """Before the last change; the same if there was none."""
-        return self._change(self._history.undo())
+        return self._now.undo()
 
     def redo(self) -> KidneySegmentation:
         """After the change undone last; the same if there is none."""
-        return self._change(self._history.redo())
+        return self._now.redo()
 
-    def _change(self, history: History) -> KidneySegmentation:
-        result = self.result
-        if history is not self._history:
-            result = self._found.corrected(history.now)
-            self._history, self._result = history, result
-        return result
+    @property
+    def _now(self) -> KidneySession:
+        if self._session is None:
+            raise SegmentationError("No volume has been segmented yet: call segment(image) first.")
+        return self._session
 
     def _scale(self, grid: Grid) -> float:
         """mm of the grid for each mm of the network, which sees every grid as one of its own spacing."""
         return float(grid.spacing_mm[0]) / self.network.plan.spacing_mm
 
-    def _by_network(self, image: Image, grid: Grid, volume: np.ndarray, method: str) -> _Found:
+    def _by_network(self, image: Image, grid: Grid, volume: np.ndarray, method: str) -> FoundKidney:
         import torch
 
         with torch.inference_mode():
-            deformation = self.network(torch.from_numpy(volume)[None, None])
-            scores, phi = deformation.scores[0, 0].numpy(), self._scale(grid) * deformation.phi[0, 0].numpy()
+            deformation = self.network(torch.from_numpy(volume)[None, None].to(self.network.template_modes.device))
+            scores, phi = deformation.scores[0, 0].cpu().numpy(), deformation.phi[0, 0].cpu().numpy()
+            phi = self._scale(grid) * phi
             least_jacobian = float(deformation.least_jacobian())
         confidence = dice(phi > 0, scores > 0)
         if method == "unet":
-            phi, modes, least_jacobian = distance_of_scores(scores, grid), lambda: None, 1.0
+            phi, modes, least_jacobian = distance_of_scores(scores, grid), None, 1.0
         else:
-            modes = partial(posed_modes, self.network, deformation, self.network.plan.spacing_mm, self._scale(grid))
+            modes = posed_modes(self.network, deformation, self.network.plan.spacing_mm, self._scale(grid))
         note = None
         if confidence < self.least_confidence:
             note = (
                 f"Low confidence ({confidence:.2f}; usual is {self.least_confidence:.2f} or more): "
                 "there may be no kidney in this volume. Check the result before you use it."
             )
-        return _Found(image, grid, method, one_piece(phi, method), confidence, least_jacobian, note, modes)
+        return FoundKidney(image, grid, method, one_piece(phi, method), confidence, least_jacobian, note, modes)
 
-    def _classical(self, image: Image, grid: Grid, volume: np.ndarray, seed_mm: np.ndarray, job: Job) -> _Found:
+    def _classical(self, image: Image, grid: Grid, volume: np.ndarray, seed_mm: np.ndarray, job: Job) -> FoundKidney:
         import torch
 
         from .implicit import segment_from_click
 
         modes = self.network.template_modes
         with torch.no_grad():
-            mean = self.network.shape(torch.zeros(1, len(modes)))[0, 0].numpy()
-        template = Template(mean, modes.numpy(), np.zeros(len(modes)), self.network.spacing_mm)
+            mean = self.network.shape(torch.zeros(1, len(modes), device=modes.device))[0, 0].cpu().numpy()
+        template = Template(mean, modes.cpu().numpy(), np.zeros(len(modes)), self.network.spacing_mm)
         answer = segment_from_click(volume, grid, template, seed_mm, job)
         note = (
             "The classical method fits a kidney's shape around the seed point, whatever is there: "
             "its result is no evidence of a kidney."
         )
         least_jacobian = float(answer.deformation.least_jacobian())
-        posed = partial(posed_modes, self.network, answer.deformation, float(grid.spacing_mm[0]), 1.0)
+        posed = posed_modes(self.network, answer.deformation, float(grid.spacing_mm[0]), 1.0)
         phi = one_piece(answer.phi, "classical")
-        return _Found(image, grid, "classical", phi, answer.confidence, least_jacobian, note, posed)
-
-
-def _not_yet() -> SegmentationError:
-    return SegmentationError("No volume has been segmented yet: call segment(image) first.")
-
-
-@dataclass(frozen=True, eq=False)
-class _Found:
-    """What a method found in a volume, before any correction."""
-
-    image: Image
-    grid: Grid
-    method: str
-    phi: np.ndarray
-    confidence: float
-    least_jacobian: float
-    note: str | None
-    modes: Callable[[], np.ndarray | None]
-
-    @cached_property
-    def corrector(self) -> Corrector:
-        return Corrector(self.phi, self.grid, self.image, modes=self.modes())  # half a second, so when it is needed
-
-    def corrected(self, points: Points) -> KidneySegmentation:
-        """With all points honoured, in their voxels too. Raises `CorrectionError`."""
-        phi, norm, least_jacobian, notes = self.phi, 0.0, self.least_jacobian, [self.note]
-        if len(points):
-            correction = self.corrector(points)
-            phi, norm = correction.phi, correction.norm
-            least_jacobian = min(least_jacobian, correction.min_jacobian)
-            notes.append(correction.warning)
-        notes.append(border_warning(phi, self.grid, self.image))
-        warnings = tuple(note for note in notes if note)
-        result = KidneySegmentation(
-            self.image, self.grid, self.method, phi, self.confidence, warnings, points, norm, least_jacobian
-        )
-        check_voxels(result)
-        return result
+        return FoundKidney(image, grid, "classical", phi, answer.confidence, least_jacobian, note, posed)
 
 
 def dice(a: np.ndarray, b: np.ndarray) -> float:
@@ -300,7 +257,7 @@ def posed_modes(network: DeformationNetwork, found: Deformation, spacing_mm: flo
 
     from .transforms import centre_of, points_of, pose_matrix, sample, transform
 
-    modes, shape = network.template_modes[None, :MODES], found.phi.shape[2:]
+    modes, shape = network.template_modes[None, :MODES].to(found.phi.device), found.phi.shape[2:]
     if not modes.shape[1]:
         return None
     with torch.inference_mode():
@@ -308,7 +265,7 @@ def posed_modes(network: DeformationNetwork, found: Deformation, spacing_mm: flo
         points = transform(points_of(shape, spacing_mm, matrix), matrix)
         points = points + sample(found.displacement, points, found.lattice_mm).movedim(1, -1)
         enlarged = torch.linalg.det(matrix[:, :3, :3]) ** (1 / 3)  # distances, as in `pulled`
-        return (sample(modes, points, network.spacing_mm) * (scale / enlarged))[0].numpy()
+        return (sample(modes, points, network.spacing_mm) * (scale / enlarged))[0].cpu().numpy()
 
 
 def _check_request(image: Image, method: str, seed_point_mm) -> None:

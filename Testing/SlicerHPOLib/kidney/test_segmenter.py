@@ -128,6 +128,16 @@ def test_a_volume_stored_in_any_order_and_handedness_gets_the_same_answer(axes, 
     assert result.measures.volume_ml == pytest.approx(reference.measures.volume_ml, rel=1e-4)
 
 
+@pytest.mark.parametrize("narrow_end", [0, 1])
+def test_a_volume_is_segmented_with_the_probe_at_either_end(narrow_end):
+    image = volume()
+    aside = np.abs(centres(image) - image.center_mm)[..., :2].max(-1)
+    depth = np.abs(np.linspace(0, 1, image.shape[0]) - narrow_end)[:, None, None]
+    seen = (aside < 15 + 45 * depth) | (image.voxels > 0)
+    cone = Image(np.where(seen, image.voxels, -12.01), image.ijk_to_ras)
+    assert dice(segmenter().segment(cone).mask > 0, image.voxels > 0) > 0.95
+
+
 def test_a_volume_turned_in_space_gets_the_same_voxels():
     turned = segmenter().segment(volume(turn=(0.3, -0.2, 0.4)))
     np.testing.assert_array_equal(turned.mask, segmenter().segment(volume()).mask)

@@ -1,0 +1,99 @@
+"""Volume nodes and images: the same voxels in the same place, RAS mm, with the parent transform counted."""
+
+from __future__ import annotations
+
+import numpy as np
+import slicer
+import vtk
+from vtk.util import numpy_support
+
+from ..image import Image, require_volume
+
+
+class NodeError(ValueError):
+    """A node that the work cannot be done with; the message says what is expected and what to do."""
+
+
+def image_of(volume_node: slicer.vtkMRMLScalarVolumeNode) -> Image:
+    """The volume as it lies in the scene's world.
+
+    Args:
+        volume_node: a volume of one number a voxel, maybe under linear transforms.
+
+    Returns:
+        Image: its voxels (k, j, i) are the node's own memory and read-only; ijk_to_ras (RAS mm) contains the parent
+        transforms.
+
+    Raises:
+        NodeError: no node, no image data, a colour volume or label map, a transform that is not linear.
+        ImageError: fewer than 2 slices, NaN, all voxels equal, or axes that are not at right angles.
+    """
+    if volume_node is None:
+        raise NodeError("No volume is chosen: load a volume and choose it as input.")
+    name = volume_node.GetName()
+    if not volume_node.IsA("vtkMRMLScalarVolumeNode"):
+        raise NodeError(f"{name} is no volume: choose an image volume as input.")
+    if volume_node.IsA("vtkMRMLLabelMapVolumeNode"):
+        raise NodeError(f"{name} is a label map, whose voxels are labels: choose the image it was drawn on.")
+    data = volume_node.GetImageData()
+    if data is None or data.GetPointData().GetScalars() is None:
+        raise NodeError(f"{name} has no image data: load the volume again.")
+    if data.GetNumberOfScalarComponents() != 1:
+        raise NodeError(
+            f"{name} has {data.GetNumberOfScalarComponents()} numbers a voxel (a colour or vector volume); "
+            "choose a greyscale volume, or convert it with the module Vector to Scalar Volume."
+        )
+    voxels = numpy_support.vtk_to_numpy(data.GetPointData().GetScalars()).reshape(data.GetDimensions()[::-1])
+    voxels.flags.writeable = False
+    image = Image(voxels, _to_world(volume_node) @ _ijk_to_ras(volume_node), name)
+    require_volume(image, name)
+    return image
+
+
+def volume_node_of(image: Image, name: str) -> slicer.vtkMRMLScalarVolumeNode:
+    """A new volume node in the scene with a copy of the image's voxels, where the image lies.
+
+    Voxels that VTK has no type for become the nearest wider one: bool uint8, float16 float32.
+    """
+    wider = {np.dtype(bool): np.uint8, np.dtype(np.float16): np.float32}
+    voxels = np.ascontiguousarray(image.voxels, wider.get(image.voxels.dtype, image.voxels.dtype))
+    data = vtk.vtkImageData()
+    data.SetDimensions(*voxels.shape[::-1])
+    data.GetPointData().SetScalars(numpy_support.numpy_to_vtk(voxels.ravel(), deep=True))
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
+    node.SetAndObserveImageData(data)
+    node.SetIJKToRASMatrix(vtk_matrix(image.ijk_to_ras))
+    node.CreateDefaultDisplayNodes()
+    return node
+
+
+def vtk_matrix(matrix: np.ndarray) -> vtk.vtkMatrix4x4:
+    """A (4, 4) array as VTK's matrix."""
+    result = vtk.vtkMatrix4x4()
+    result.DeepCopy(np.asarray(matrix, float).ravel())
+    return result
+
+
+def _array(matrix: vtk.vtkMatrix4x4) -> np.ndarray:
+    return np.array([[matrix.GetElement(row, column) for column in range(4)] for row in range(4)])
+
+
+def _ijk_to_ras(volume_node: slicer.vtkMRMLVolumeNode) -> np.ndarray:
+    matrix = vtk.vtkMatrix4x4()
+    volume_node.GetIJKToRASMatrix(matrix)
+    return _array(matrix)
+
+
+def _to_world(node: slicer.vtkMRMLTransformableNode) -> np.ndarray:
+    """(4, 4) from the node's own RAS to the world's."""
+    transform = node.GetParentTransformNode()
+    if transform is None:
+        return np.eye(4)
+    if not transform.IsTransformToWorldLinear():
+        raise NodeError(
+            f"{node.GetName()} lies under the non-linear transform {transform.GetName()}: harden the transform on the "
+            "volume first (right-click it in the module Data)."
+        )
+    matrix = vtk.vtkMatrix4x4()
+    transform.GetMatrixTransformToWorld(matrix)
+    return _array(matrix)
