@@ -132,6 +132,18 @@ def upright(volume: np.ndarray, grid: Grid) -> tuple[np.ndarray, Grid]:
     return np.flip(volume.transpose(order), flipped), Grid(matrix, shape)
 
 
+def field_of_view(volume: np.ndarray) -> np.ndarray:
+    """(k, j, i) bool: the voxels of a volume (k, j, i) above 0, and those between two of them along an axis, where a
+    shadow or a cyst is black. All of them are seen as far as the field of view is convex."""
+    shown = volume > 0
+    seen = shown.copy()
+    for axis in range(3):
+        before = np.logical_or.accumulate(shown, axis)
+        after = np.flip(np.logical_or.accumulate(np.flip(shown, axis), axis), axis)
+        seen |= before & after
+    return seen
+
+
 def _spread_and_skewness(seen: np.ndarray, axis: int) -> tuple[float, float]:
     """Standard deviation (voxels) and skewness of the positions along an axis of the voxels that are True."""
     areas = np.count_nonzero(seen, axis=tuple(other for other in range(3) if other != axis))

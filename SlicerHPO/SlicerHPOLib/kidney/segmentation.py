@@ -13,6 +13,8 @@ from .grid import Grid, to_native
 from .measures import Measures, measure
 from .points import CorrectionError, Points
 
+MOST_UNSEEN = 0.05  # of a kidney's volume, without a warning
+
 
 class SegmentationError(ValueError):
     """No kidney was found, or something else was asked for that makes no sense; the message says what to do."""
@@ -26,7 +28,7 @@ class KidneySegmentation:
         image: what was segmented. grid: the working grid.
         method: one of `METHODS`.
         phi: (k, j, i) float32 on the grid, mm, positive inside; corrections included.
-        confidence: from 0 to 1. Of the methods with a network, how far its two answers agree (their Dice); of the
+        confidence: from 0 to 1. Of the methods with a network, the Dice that it expects to have reached; of the
             classical one, see `implicit.confidence`.
         warnings: why the answer may be wrong, for the person who looks at it.
         points: those that are honoured.
@@ -120,6 +122,17 @@ def border_warning(phi: np.ndarray, grid: Grid, image: Image) -> str | None:
     first, last = _inside_nodes(phi)
     if (first < low + 0.5).any() or (last > high - 0.5).any():
         return "The kidney reaches the border of the volume: part of it is probably missing, and not measured."
+    return None
+
+
+def unseen_warning(phi: np.ndarray, seen: np.ndarray) -> str | None:
+    """What to say if more than `MOST_UNSEEN` of the shape phi > 0 lies outside of the field of view `seen` (bool)."""
+    if not seen.any():  # a volume of one grey
+        return None
+    inside = phi > 0
+    unseen = 1 - np.count_nonzero(inside & seen) / np.count_nonzero(inside)
+    if unseen > MOST_UNSEEN:
+        return f"{100 * unseen:.0f} % of the kidney lies outside of what the probe shows: its outline there is a guess."
     return None
 
 

@@ -199,7 +199,7 @@ class KidneySegmenter:
             scores, phi = deformation.scores[0, 0].cpu().numpy(), deformation.phi[0, 0].cpu().numpy()
             phi = self._scale(grid) * phi
             least_jacobian = float(deformation.least_jacobian())
-        confidence = dice(phi > 0, scores > 0)
+            confidence = float(torch.sigmoid(deformation.quality))
         if method == "unet":
             phi, modes, least_jacobian = distance_of_scores(scores, grid), None, 1.0
         else:
@@ -230,11 +230,6 @@ class KidneySegmenter:
         posed = posed_modes(self.network, answer.deformation, float(grid.spacing_mm[0]), 1.0)
         phi = one_piece(answer.phi, "classical")
         return FoundKidney(image, grid, "classical", phi, answer.confidence, least_jacobian, note, posed)
-
-
-def dice(a: np.ndarray, b: np.ndarray) -> float:
-    """Dice coefficient of two bool arrays of one shape; 0 if both are empty."""
-    return float(2 * np.count_nonzero(a & b) / max(np.count_nonzero(a) + np.count_nonzero(b), 1))
 
 
 def distance_of_scores(scores: np.ndarray, grid: Grid) -> np.ndarray:

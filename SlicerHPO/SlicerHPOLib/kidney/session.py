@@ -16,9 +16,16 @@ import numpy as np
 
 from ..image import Image
 from .corrections import Corrector
-from .grid import Grid
+from .grid import Grid, field_of_view, to_grid
 from .points import History, Points
-from .segmentation import KidneySegmentation, SegmentationError, border_warning, check_voxels, nothing_found
+from .segmentation import (
+    KidneySegmentation,
+    SegmentationError,
+    border_warning,
+    check_voxels,
+    nothing_found,
+    unseen_warning,
+)
 
 NO_POINTS = Points()
 _DESCRIBED = ("method", "confidence", "least_jacobian", "note")
@@ -73,6 +80,11 @@ class FoundKidney:
         """What honours points on it."""
         return Corrector(self.phi, self.grid, self.image, modes=self.modes)  # half a second, so when it is needed
 
+    @cached_property
+    def seen(self) -> np.ndarray:
+        """(k, j, i) bool on the grid: the field of view."""
+        return field_of_view(to_grid(self.image, self.grid))
+
     def corrected(self, points: Points) -> KidneySegmentation:
         """With all points honoured, in their voxels too. Raises `CorrectionError`."""
         phi, norm, least_jacobian, notes = self.phi, 0.0, self.least_jacobian, [self.note]
@@ -81,7 +93,7 @@ class FoundKidney:
             phi, norm = correction.phi, correction.norm
             least_jacobian = min(least_jacobian, correction.min_jacobian)
             notes.append(correction.warning)
-        notes.append(border_warning(phi, self.grid, self.image))
+        notes += [border_warning(phi, self.grid, self.image), unseen_warning(phi, self.seen)]
         warnings = tuple(note for note in notes if note)
         result = KidneySegmentation(
             self.image, self.grid, self.method, phi, self.confidence, warnings, points, norm, least_jacobian

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from scipy.ndimage import map_coordinates
 from scipy.spatial.transform import Rotation
 from SlicerHPOLib.image import Image, ImageError
-from SlicerHPOLib.kidney.grid import Grid, to_grid, to_native, upright, working_grid
+from SlicerHPOLib.kidney.grid import Grid, field_of_view, to_grid, to_native, upright, working_grid
 
 
 def an_image(shape=(20, 24, 28), spacing=(2.0, 3.0, 4.0), origin=(5.0, -7.0, 11.0), rotation=None, seed=0):
@@ -204,3 +204,11 @@ def test_a_box_has_no_upright_position_and_stays():
     turned, same = upright(volume, grid)
     assert turned is volume and same is grid
     assert upright(np.zeros((5, 5, 5)), grid)[1] is grid
+
+
+def test_shadows_and_cysts_are_seen_and_what_is_beside_the_cone_is_not():
+    cone = a_cone()
+    shadowed = cone.copy()
+    shadowed[18:, :, 15:18] = 0  # a shadow down to the far end
+    shadowed[12:15, 11:14, 13:20] = 0  # a cyst
+    np.testing.assert_array_equal(field_of_view(shadowed), cone > 0)

@@ -22,13 +22,14 @@ from SlicerHPOLib.kidney.segmenter import (
     KidneySegmentation,
     KidneySegmenter,
     SegmentationError,
-    dice,
     distance_of_scores,
     posed_modes,
 )
 from SlicerHPOLib.kidney.template import Template
 from SlicerHPOLib.kidney.transforms import points_of
 from SlicerHPOLib.kidney.unet import UNetParameters
+
+from .phantom import dice
 
 SEMI_AXES_MM = np.array([20.0, 16.0, 36.0])
 SIZE = 40  # of the working grid: 160 mm
@@ -75,8 +76,8 @@ class Reader:
 
     plan, spacing_mm = SimpleNamespace(spacing_mm=4.0), 4.0
 
-    def __init__(self, phi=lambda phi: phi, scores=lambda phi: phi / 4, modes=1):
-        self.phi, self.scores = phi, scores
+    def __init__(self, phi=lambda phi: phi, scores=lambda phi: phi / 4, modes=1, quality=3.0):
+        self.phi, self.scores, self.quality = phi, scores, torch.tensor([quality])
         along = points_of((24, 24, 24), 4.0, torch.zeros(1))[0, ..., 0] - 46
         self.template_modes = torch.stack([2 * torch.tanh(along / 20)] * modes) if modes else torch.zeros(0, 24, 24, 24)
 
@@ -84,7 +85,7 @@ class Reader:
         read = 18 * volume - 12
         still = torch.zeros(1, 3, 12, 12, 12)
         return Deformation(
-            self.phi(read), torch.zeros(1, 9), torch.zeros(1, 1), still, still, 92 / 11, self.scores(read)
+            self.phi(read), torch.zeros(1, 9), torch.zeros(1, 1), still, still, 92 / 11, self.scores(read), self.quality
         )
 
 
@@ -111,7 +112,7 @@ def test_the_mask_is_the_kidney_at_the_volumes_own_voxels():
     assert dice(result.mask > 0, truth) > 0.97
     assert pieces(result.mask) == 1
     assert result.measures.volume_ml == pytest.approx(4 / 3 * np.pi * SEMI_AXES_MM.prod() / 1000, rel=0.05)
-    assert result.confidence == 1.0 and result.warnings == ()
+    assert result.warnings == ()
     assert (result.implausibility, result.least_jacobian, len(result.points)) == (0.0, 1.0, 0)
     assert result.phi.dtype == np.float32 and result.phi.shape == result.grid.shape == (SIZE,) * 3
     np.testing.assert_array_equal(result.native.voxels > 0, result.mask > 0)
@@ -181,24 +182,12 @@ def test_a_point_in_a_piece_that_is_not_kept_is_refused():
 # Confidence and warnings
 
 
-def test_dice_is_twice_the_overlap_over_the_sum():
-    a, b = np.array([1, 1, 1, 0], bool), np.array([0, 1, 1, 0], bool)
-    assert dice(a, b) == pytest.approx(4 / 5)
-    assert dice(a, ~a) == 0.0 and dice(~a & a, ~a & a) == 0.0
-
-
-def test_where_the_dense_head_finds_nothing_the_answer_has_no_confidence_and_says_so():
-    result = segmenter(scores=lambda phi: torch.full_like(phi, -5.0)).segment(volume())
-    assert result.confidence == 0.0
-    assert "may be no kidney" in result.warnings[0]
-    assert result.mask.any()
-
-
-def test_confidence_is_the_agreement_of_both_answers():
-    result = segmenter(least_confidence=0.9, scores=lambda phi: phi - 5).segment(volume())
-    assert result.confidence == pytest.approx(dice(result.phi > 0, result.phi > 5)) and 0.3 < result.confidence < 0.9
-    assert len(result.warnings) == 1
-    assert segmenter(scores=lambda phi: phi - 0.5).segment(volume()).warnings == ()
+def test_confidence_is_the_dice_that_the_network_expects_and_a_low_one_is_warned_of():
+    doubtful = segmenter(least_confidence=0.6, quality=0.0).segment(volume())
+    assert doubtful.confidence == pytest.approx(0.5) and len(doubtful.warnings) == 1
+    assert "may be no kidney" in doubtful.warnings[0] and doubtful.mask.any()
+    sure = segmenter(least_confidence=0.6, quality=2.0).segment(volume())
+    assert sure.confidence == pytest.approx(1 / (1 + np.exp(-2.0))) and sure.warnings == ()
 
 
 @pytest.mark.parametrize("offset_mm", [(36.0, 0, 0), (0, -36.0, 0), (0, 0, 34.0)])
@@ -442,10 +431,10 @@ def test_a_bundle_gives_a_segmenter(toy, monkeypatch):
         np.testing.assert_array_equal(mask, masks[0])
 
 
-def test_an_untrained_network_is_not_confident_and_can_be_corrected(toy):
+def test_an_untrained_network_expects_nothing_and_can_be_corrected(toy):
     s, image = KidneySegmenter.load(toy), volume()
     result = s.segment(image)
-    assert result.confidence < 0.5 and "may be no kidney" in result.warnings[0]
+    assert result.confidence == 0.5
     point = Points().add_outside(image.ras_of(np.argwhere(result.mask)[::-1][0][::-1]))
     assert s.add_outside(point.ras_mm[0]).mask[voxels_of(image, point)] == 0
 

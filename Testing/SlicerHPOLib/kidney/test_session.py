@@ -120,3 +120,14 @@ def test_an_incomplete_description_is_refused(lost):
     description = {name: value for name, value in before.description.items() if name != lost}
     with pytest.raises(SegmentationError, match=f"{lost}.*missing"):
         FoundKidney.restored(VOLUME, description, arrays)
+
+
+def test_a_kidney_that_the_probe_shows_in_part_is_warned_of():
+    at = VOLUME.ras_of(np.moveaxis(np.indices(VOLUME.shape)[::-1], 0, -1))
+    beam = np.random.default_rng(0).uniform(50, 100, VOLUME.shape) * (np.abs(at[..., 0]) < 60)
+    whole = Image(beam, VOLUME.ijk_to_ras)
+    half = Image(beam * (at[..., 2] > 0), VOLUME.ijk_to_ras)
+    assert found(image=whole).corrected(Points()).warnings == ()
+    (warning,) = found(image=half).corrected(Points()).warnings
+    share = float(warning.split(" ")[0])
+    assert 38 < share < 50 and "outside of what the probe shows" in warning
