@@ -62,6 +62,7 @@ def add_commands(verb) -> None:
     command.add_argument("--weight-decay", type=float, default=1e-3)
     command.add_argument("--steps", type=int, default=9000)
     command.add_argument("--batch", type=int, default=2)
+    command.add_argument("--every", type=int, default=2, help="phi is compared at every so manyeth voxel of each axis")
     command.add_argument("--children", type=float, default=0.5, help="probability of drawing a child")
     command.add_argument("--seed", type=int, default=0)
     command.add_argument("--precision", choices=("float32", "bfloat16"), default="bfloat16")

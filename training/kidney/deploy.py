@@ -147,7 +147,7 @@ def model_card(manifest: dict, weights: int, by_method: dict[str, list[Report]],
         "and transfer learning: applications to medical imaging, 2019, section 4.3). A first look gives a dense map, "
         "whose moments are a first pose; a second one, in the template's frame, gives the rest.",
         f"`{json.dumps(manifest['architecture'])}`",
-        "Confidence: Dice of the deformed template and the dense map. Below "
+        "Confidence: the Dice that the second look expects to reach, learned from what it reached. Below "
         f"{manifest['decision']['least_confidence']:g} it is said that there may be no kidney; calibrated on simulated "
         "volumes with and without one.",
         "## Training",
@@ -159,7 +159,8 @@ def model_card(manifest: dict, weights: int, by_method: dict[str, list[Report]],
         "## Measured",
         f"On simulated subjects of seeds and shapes that were not trained on, {test} of each group, with voxels of 1.5 "
         "to 3 mm, at those voxels (`python -m training evaluate kidney`). Unet is the dense map alone. Surface Dice: "
-        "part of the surfaces within 2 mm of each other. Warned: part of the volumes with a low-confidence warning.",
+        "part of the surfaces within 2 mm of each other. Confidence error: mean distance of the confidence from the Dice "
+        "reached. Warned: part of the volumes with a low-confidence warning.",
         "```\n" + tables + "\n```",
     ]
     if clicks:

@@ -107,6 +107,7 @@ class Report:
     surface_dice: float
     most_components: int
     least_jacobian: float
+    confidence_error: float  # mean distance of the confidence from the Dice reached, 0 where there is no kidney
     warned: float  # part of the volumes with a warning of low confidence, or refused
 
     def as_json(self) -> dict:
@@ -141,6 +142,7 @@ def report(found: Iterable[Answer], least_confidence: float) -> list[Report]:
                 mean("surface_dice"),
                 max((score.components for score in scores), default=0),
                 min((a.least_jacobian for a in own if not a.refused), default=np.nan),
+                float(np.mean([abs(a.confidence - (a.score.dice if a.score else 0.0)) for a in own])),
                 float(np.mean([a.refused or a.confidence < least_confidence for a in own])),
             )
         )
@@ -149,11 +151,16 @@ def report(found: Iterable[Answer], least_confidence: float) -> list[Report]:
 
 def describe(title: str, reports: Sequence[Report]) -> str:
     """A table to print."""
-    lines = [f"{title}", "            n   Dice  worst  HD95 mm  surface Dice  pieces  least Jacobian  warned"]
+    lines = [
+        f"{title}",
+        "            n   Dice  worst  HD95 mm  surface Dice  pieces  least Jacobian  confidence error  warned",
+    ]
     for r in reports:
         cells = [f"{r.dice:6.3f}", f"{r.worst_dice:6.3f}", f"{r.hausdorff95_mm:8.1f}", f"{r.surface_dice:13.3f}"]
         cells = ["-".rjust(len(cell)) if "nan" in cell else cell for cell in cells]
-        sound = f"{r.most_components or '-':>7} {r.least_jacobian:15.3f} {100 * r.warned:5.0f} %"
+        sound = (
+            f"{r.most_components or '-':>7} {r.least_jacobian:15.3f} {r.confidence_error:17.3f} {100 * r.warned:5.0f} %"
+        )
         lines.append(f"  {r.group:6} {r.count:5} {' '.join(cells)} {sound}")
     return "\n".join(lines)
 

@@ -56,6 +56,8 @@ def test_answers_are_compared_with_the_truth_at_the_images_voxels():
     reports = report(found, least_confidence=0.5)
     assert [r.group for r in reports] == ["adult", "child", "empty"]
     assert [r.warned for r in reports] == [0, 0, 1]
+    errors = [abs(0.9 - answer.score.dice) for answer in found[:2]]
+    np.testing.assert_allclose([r.confidence_error for r in reports], [*errors, 0.0])
     assert "least_jacobian" not in reports[2].as_json() and json.dumps(reports[0].as_json())
     assert describe("title", reports).count("\n") == 4
 
