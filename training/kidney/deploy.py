@@ -159,8 +159,8 @@ def model_card(manifest: dict, weights: int, by_method: dict[str, list[Report]],
         "## Measured",
         f"On simulated subjects of seeds and shapes that were not trained on, {test} of each group, with voxels of 1.5 "
         "to 3 mm, at those voxels (`python -m training evaluate kidney`). Unet is the dense map alone. Surface Dice: "
-        "part of the surfaces within 2 mm of each other. Confidence error: mean distance of the confidence from the Dice "
-        "reached. Warned: part of the volumes with a low-confidence warning.",
+        "part of the surfaces within 2 mm of each other. Confidence error: mean distance of the confidence from the "
+        "Dice reached. Warned: part of the volumes with a low-confidence warning.",
         "```\n" + tables + "\n```",
     ]
     if clicks:
