@@ -28,6 +28,13 @@ def image_of(volume_node: slicer.vtkMRMLScalarVolumeNode) -> Image:
         NodeError: no node, no image data, a colour volume or label map, a transform that is not linear.
         ImageError: fewer than 2 slices, NaN, all voxels equal, or axes that are not at right angles.
     """
+    image = unchecked_image_of(volume_node)
+    require_volume(image, image.name)
+    return image
+
+
+def unchecked_image_of(volume_node: slicer.vtkMRMLScalarVolumeNode) -> Image:
+    """As `image_of`, but no voxel is looked at: for what only asks where the volume lies. Raises NodeError alone."""
     if volume_node is None:
         raise NodeError("No volume is chosen: load a volume and choose it as input.")
     name = volume_node.GetName()
@@ -45,9 +52,7 @@ def image_of(volume_node: slicer.vtkMRMLScalarVolumeNode) -> Image:
         )
     voxels = numpy_support.vtk_to_numpy(data.GetPointData().GetScalars()).reshape(data.GetDimensions()[::-1])
     voxels.flags.writeable = False
-    image = Image(voxels, _to_world(volume_node) @ _ijk_to_ras(volume_node), name)
-    require_volume(image, name)
-    return image
+    return Image(voxels, to_world(volume_node) @ _ijk_to_ras(volume_node), name)
 
 
 def volume_node_of(image: Image, name: str) -> slicer.vtkMRMLScalarVolumeNode:
@@ -67,6 +72,21 @@ def volume_node_of(image: Image, name: str) -> slicer.vtkMRMLScalarVolumeNode:
     return node
 
 
+def to_world(node: slicer.vtkMRMLTransformableNode) -> np.ndarray:
+    """(4, 4) from the node's own RAS to the world's. Raises NodeError if a transform in between is not linear."""
+    transform = node.GetParentTransformNode()
+    if transform is None:
+        return np.eye(4)
+    if not transform.IsTransformToWorldLinear():
+        raise NodeError(
+            f"{node.GetName()} lies under the non-linear transform {transform.GetName()}: harden the transform on the "
+            "volume first (right-click it in the module Data)."
+        )
+    matrix = vtk.vtkMatrix4x4()
+    transform.GetMatrixTransformToWorld(matrix)
+    return _array(matrix)
+
+
 def vtk_matrix(matrix: np.ndarray) -> vtk.vtkMatrix4x4:
     """A (4, 4) array as VTK's matrix."""
     result = vtk.vtkMatrix4x4()
@@ -81,19 +101,4 @@ def _array(matrix: vtk.vtkMatrix4x4) -> np.ndarray:
 def _ijk_to_ras(volume_node: slicer.vtkMRMLVolumeNode) -> np.ndarray:
     matrix = vtk.vtkMatrix4x4()
     volume_node.GetIJKToRASMatrix(matrix)
-    return _array(matrix)
-
-
-def _to_world(node: slicer.vtkMRMLTransformableNode) -> np.ndarray:
-    """(4, 4) from the node's own RAS to the world's."""
-    transform = node.GetParentTransformNode()
-    if transform is None:
-        return np.eye(4)
-    if not transform.IsTransformToWorldLinear():
-        raise NodeError(
-            f"{node.GetName()} lies under the non-linear transform {transform.GetName()}: harden the transform on the "
-            "volume first (right-click it in the module Data)."
-        )
-    matrix = vtk.vtkMatrix4x4()
-    transform.GetMatrixTransformToWorld(matrix)
     return _array(matrix)
