@@ -21,6 +21,7 @@ from ..image import Image, ImageError, reorient, reorient_to_ras
 
 SPACING_MM, SIZE = 4.0, 80  # the source's grid
 SPACINGS_MM = (2.0, 3.0, 4.0)  # of the fitted one
+VISIBLE = 0.05  # from here on a voxel counts as shown: there may be noise or ringing around the field of view
 LEAST_SKEWNESS = 0.1  # of the field of view along depth; a cone has 0.3 to 0.9, a box 0
 LOW_PERCENTILE, HIGH_PERCENTILE = 1.0, 99.5  # of the field of view: what becomes 0 and 1
 
@@ -109,12 +110,12 @@ def upright(volume: np.ndarray, grid: Grid) -> tuple[np.ndarray, Grid]:
     they are along no axis (a box), the order stays.
 
     Args:
-        volume: (k, j, i) on the grid, above 0 in the field of view.
+        volume: (k, j, i) on the grid, above `VISIBLE` in the field of view.
 
     Returns:
         A view of the volume, and its grid, as right- or left-handed as the one given.
     """
-    spread, skewness = np.transpose([_spread_and_skewness(volume > 0, axis) for axis in range(3)])
+    spread, skewness = np.transpose([_spread_and_skewness(volume > VISIBLE, axis) for axis in range(3)])
     depth = int(np.abs(skewness).argmax())
     if abs(skewness[depth]) < LEAST_SKEWNESS:
         return volume, grid
@@ -133,9 +134,9 @@ def upright(volume: np.ndarray, grid: Grid) -> tuple[np.ndarray, Grid]:
 
 
 def field_of_view(volume: np.ndarray) -> np.ndarray:
-    """(k, j, i) bool: the voxels of a volume (k, j, i) above 0, and those between two of them along an axis, where a
+    """(k, j, i) bool: the voxels of a volume (k, j, i) that are shown, and those between two of them along an axis, where a
     shadow or a cyst is black. All of them are seen as far as the field of view is convex."""
-    shown = volume > 0
+    shown = volume > VISIBLE
     seen = shown.copy()
     for axis in range(3):
         before = np.logical_or.accumulate(shown, axis)
