@@ -134,8 +134,8 @@ def upright(volume: np.ndarray, grid: Grid) -> tuple[np.ndarray, Grid]:
 
 
 def field_of_view(volume: np.ndarray) -> np.ndarray:
-    """(k, j, i) bool: the voxels of a volume (k, j, i) that are shown, and those between two of them along an axis, where a
-    shadow or a cyst is black. All of them are seen as far as the field of view is convex."""
+    """(k, j, i) bool: the voxels of a volume (k, j, i) that are shown, and those between two of them along an axis,
+    where a shadow or a cyst is black. All of them are seen as far as the field of view is convex."""
     shown = volume > VISIBLE
     seen = shown.copy()
     for axis in range(3):
