@@ -1,0 +1,249 @@
+"""The stand-in behaves as Slicer does, and refuses what Slicer does not have."""
+
+import textwrap
+
+import pytest
+
+UI = """<?xml version="1.0" encoding="UTF-8"?>
+<ui version="4.0">
+ <class>Tiny</class>
+ <widget class="qMRMLWidget" name="Tiny">
+  <layout class="QVBoxLayout" name="verticalLayout">
+   <item>
+    <widget class="ctkCollapsibleButton" name="inputs">
+     <property name="text"><string>Inputs</string></property>
+     <layout class="QFormLayout" name="formLayout">
+      <item row="0" column="0">
+       <widget class="QLabel" name="label"><property name="text"><string>Volume:</string></property></widget>
+      </item>
+      <item row="0" column="1">
+       <widget class="qMRMLNodeComboBox" name="inputSelector">
+        <property name="nodeTypes"><stringlist><string>vtkMRMLScalarVolumeNode</string></stringlist></property>
+        <property name="noneEnabled"><bool>true</bool></property>
+        <property name="SlicerParameterName" stdset="0"><string>inputVolume</string></property>
+       </widget>
+      </item>
+      <item row="1" column="1">
+       <widget class="ctkSliderWidget" name="thresholdSlider">
+        <property name="SlicerParameterName" stdset="0"><string>threshold</string></property>
+       </widget>
+      </item>
+     </layout>
+    </widget>
+   </item>
+   <item>
+    <widget class="ctkCollapsibleButton" name="advanced">
+     <property name="text"><string>Advanced</string></property>
+     <property name="collapsed"><bool>true</bool></property>
+     <layout class="QFormLayout" name="formLayout_2">
+      <item row="0" column="1">
+       <widget class="QCheckBox" name="invertCheckBox">
+        <property name="SlicerParameterName" stdset="0"><string>invert</string></property>
+       </widget>
+      </item>
+     </layout>
+    </widget>
+   </item>
+   <item>
+    <widget class="QPushButton" name="applyButton">
+     <property name="enabled"><bool>false</bool></property>
+     <property name="text"><string>Apply</string></property>
+    </widget>
+   </item>
+  </layout>
+ </widget>
+ <customwidgets>
+  <customwidget><class>qMRMLWidget</class><extends>QWidget</extends><container>1</container></customwidget>
+  <customwidget><class>ctkCollapsibleButton</class><extends>QWidget</extends><container>1</container></customwidget>
+  <customwidget><class>ctkSliderWidget</class><extends>QWidget</extends></customwidget>
+  <customwidget><class>qMRMLNodeComboBox</class><extends>QWidget</extends></customwidget>
+ </customwidgets>
+ <resources/>
+ <connections>
+  <connection>
+   <sender>Tiny</sender><signal>mrmlSceneChanged(vtkMRMLScene*)</signal>
+   <receiver>inputSelector</receiver><slot>setMRMLScene(vtkMRMLScene*)</slot>
+  </connection>
+ </connections>
+</ui>
+"""
+
+MODULE = """
+from typing import Annotated
+
+import qt
+import slicer
+import vtk
+from slicer import vtkMRMLScalarVolumeNode
+from slicer.i18n import tr as _
+from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
+from slicer.ScriptedLoadableModule import *
+from slicer.util import VTKObservationMixin
+
+
+class Tiny(ScriptedLoadableModule):
+    def __init__(self, parent):
+        ScriptedLoadableModule.__init__(self, parent)
+        self.parent.title = _("Tiny")
+        self.parent.categories = ["Examples"]
+        slicer.app.connect("startupCompleted()", started)
+
+
+starts = []
+
+
+def started():
+    starts.append(1)
+
+
+@parameterNodeWrapper
+class TinyParameterNode:
+    inputVolume: vtkMRMLScalarVolumeNode
+    threshold: Annotated[float, WithinRange(-100, 200)] = 10
+    invert: bool = False
+
+
+class TinyWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+    def __init__(self, parent=None):
+        ScriptedLoadableModuleWidget.__init__(self, parent)
+        VTKObservationMixin.__init__(self)
+        self.logic = None
+        self._parameterNode = None
+        self._parameterNodeGuiTag = None
+
+    def setup(self):
+        ScriptedLoadableModuleWidget.setup(self)
+        uiWidget = slicer.util.loadUI(self.resourcePath("UI/Tiny.ui"))
+        self.layout.addWidget(uiWidget)
+        self.ui = slicer.util.childWidgetVariables(uiWidget)
+        uiWidget.setMRMLScene(slicer.mrmlScene)
+        self.logic = TinyLogic()
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
+        self.ui.applyButton.connect("clicked(bool)", self.onApplyButton)
+        self.initializeParameterNode()
+
+    def cleanup(self):
+        self.removeObservers()
+
+    def enter(self):
+        self.initializeParameterNode()
+
+    def exit(self):
+        if self._parameterNode:
+            self._parameterNode.disconnectGui(self._parameterNodeGuiTag)
+            self._parameterNodeGuiTag = None
+            self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self._checkCanApply)
+
+    def onSceneStartClose(self, caller, event):
+        self.setParameterNode(None)
+
+    def onSceneEndClose(self, caller, event):
+        self.initializeParameterNode()
+
+    def initializeParameterNode(self):
+        self.setParameterNode(self.logic.getParameterNode())
+
+    def setParameterNode(self, inputParameterNode):
+        if self._parameterNode:
+            self._parameterNode.disconnectGui(self._parameterNodeGuiTag)
+            self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self._checkCanApply)
+        self._parameterNode = inputParameterNode
+        if self._parameterNode:
+            self._parameterNodeGuiTag = self._parameterNode.connectGui(self.ui)
+            self.addObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self._checkCanApply)
+            self._checkCanApply()
+
+    def _checkCanApply(self, caller=None, event=None):
+        self.ui.applyButton.enabled = bool(self._parameterNode and self._parameterNode.inputVolume)
+
+    def onApplyButton(self):
+        with slicer.util.tryWithErrorDisplay(_("Failed to compute results."), waitCursor=True):
+            self.logic.process(self._parameterNode.inputVolume)
+
+
+class TinyLogic(ScriptedLoadableModuleLogic):
+    def getParameterNode(self):
+        return TinyParameterNode(super().getParameterNode())
+
+    def process(self, inputVolume):
+        if inputVolume.GetImageData() is None:
+            raise ValueError("The volume is empty.")
+
+
+class TinyTest(ScriptedLoadableModuleTest):
+    def runTest(self):
+        self.delayDisplay("Test passed")
+"""
+
+
+@pytest.fixture
+def tiny(tmp_path, load_module):
+    """A module as Slicer's template makes it."""
+    (tmp_path / "Resources" / "UI").mkdir(parents=True)
+    (tmp_path / "Resources" / "UI" / "Tiny.ui").write_text(UI)
+    (tmp_path / "Tiny.py").write_text(textwrap.dedent(MODULE))
+    return load_module(tmp_path / "Tiny.py")
+
+
+def test_the_templates_module_loads_and_hears_of_the_start(tiny):
+    import slicer
+
+    assert tiny.starts == [1]
+    assert slicer.modules.tiny.title == "Tiny"
+    slicer.modules.TinyInstance.runTest()
+
+
+def test_apply_is_enabled_by_a_volume_and_disabled_when_it_goes(tiny, open_panel, scene):
+    panel = open_panel(tiny)
+    assert not panel.ui.applyButton.enabled
+    volume = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "MR")
+    assert panel.ui.inputSelector.nodeCount() == 1
+    panel.ui.inputSelector.setCurrentNode(volume)
+    assert panel._parameterNode.inputVolume is volume
+    assert panel.ui.applyButton.enabled
+    scene.RemoveNode(volume)
+    assert panel.ui.inputSelector.currentNode() is None
+    assert not panel.ui.applyButton.enabled
+
+
+def test_an_error_of_the_logic_is_shown(tiny, open_panel, scene, dialogs):
+    panel = open_panel(tiny)
+    panel._parameterNode.inputVolume = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "MR")
+    panel.ui.applyButton.click()
+    assert dialogs.texts("error") == ["Failed to compute results.\n\nThe volume is empty."]
+
+
+def test_closing_the_scene_leaves_a_panel_that_works(tiny, open_panel, scene):
+    panel = open_panel(tiny)
+    panel._parameterNode.threshold = 55.0
+    scene.Clear(0)
+    assert panel._parameterNode.threshold == 10
+    assert not panel.ui.applyButton.enabled
+    assert panel.ui.thresholdSlider.value == 10
+
+
+def test_a_value_goes_from_widget_to_parameter_and_back(tiny, open_panel):
+    panel = open_panel(tiny)
+    panel.ui.thresholdSlider.value = 42.0
+    assert panel._parameterNode.threshold == 42
+    panel._parameterNode.threshold = -7
+    assert panel.ui.thresholdSlider.value == -7
+    panel.ui.invertCheckBox.click()
+    assert panel._parameterNode.invert is True
+
+
+def test_a_parameter_refuses_what_its_type_and_range_exclude(tiny, open_panel):
+    parameters = open_panel(tiny)._parameterNode
+    with pytest.raises(ValueError, match="200"):
+        parameters.threshold = 201.0
+    with pytest.raises(TypeError, match="bool"):
+        parameters.invert = 1
+
+
+def test_a_collapsed_section_hides_its_widgets(tiny, open_panel, process_events):
+    panel = open_panel(tiny)
+    assert not panel.ui.invertCheckBox.visible
+    panel.ui.advanced.collapsed = False
+    process_events()
+    assert panel.ui.invertCheckBox.visible
