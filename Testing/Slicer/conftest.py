@@ -1,5 +1,7 @@
 """Fixtures of the tests that run Slicer's modules without a Slicer; see README.md beside this file."""
 
+import ctypes.util
+import functools
 import importlib.util
 import os
 import sys
@@ -11,6 +13,7 @@ import pytest
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 os.environ.pop("DISPLAY", None)
+os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow")
 sys.path.insert(0, str(Path(__file__).parent))
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -179,3 +182,26 @@ def screenshot(scene):
         assert target.grab().save(str(path)), path
 
     return grab
+
+
+@pytest.fixture
+def slice_view(scene, core):
+    """slice_view(volume=None, orientation="Axial") -> an offscreen view with click, drag, press and screenshot."""
+    if not ctypes.util.find_library("EGL"):
+        pytest.skip("needs libEGL to draw: install the libraries that .ci/run names")
+    view = _view(core)
+
+    def open_(volume=None, orientation="Axial"):
+        view.show(volume, orientation)
+        return view
+
+    yield open_
+    view.release()
+
+
+@functools.cache
+def _view(core):
+    """One for all tests: a render window takes a while."""
+    from harness.views import OffscreenSliceView
+
+    return OffscreenSliceView(core)
