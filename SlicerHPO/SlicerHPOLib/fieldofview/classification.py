@@ -21,6 +21,7 @@ from .classifier import FieldOfView
 from .regions import BODY, DecisionModel, RegionError, decide
 
 BOUNDARIES = tuple(f"{lower}/{upper}" for lower, upper in pairwise(BODY))  # those a body has, inferior to superior
+_PLACES = 33  # where a boundary that was not found is tried
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,6 +94,15 @@ class Classification:
                 last = min(last, cut + steps)
         low, high = s[min(first, len(s) - 1)], s[max(last, 0)]
         return float(low), float(max(low, high))
+
+    def likeliest_place(self, name: str) -> float:
+        """Where, of some places with room for it, a boundary fits the network's probabilities best; mm along S.
+
+        Raises:
+            RegionError: there is no room for it.
+        """
+        places = np.linspace(*self.room_for(name), _PLACES)
+        return max(places.tolist(), key=lambda place: self.with_boundary(name, place).answer.decision.score_mm)
 
     def result(self, path: str) -> Result:
         """The answer as a row of tables and files, for a volume that these call `path`."""

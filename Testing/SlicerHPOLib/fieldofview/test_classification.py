@@ -47,6 +47,16 @@ def test_a_boundary_that_was_not_found_can_be_added():
     assert [region.name for region in head.answer.decision.regions] == ["pelvis", "abdomen", "chest", "head"]
 
 
+def test_a_boundary_that_was_missed_is_likeliest_where_the_curves_cross():
+    spine = a_classification(("abdomen", "chest"))
+    spine.slices.probabilities[:, -1] += 2  # the network takes the volume for a spine, but sees the two regions too
+    spine.slices.probabilities[:] /= spine.slices.probabilities.sum(axis=1, keepdims=True)
+    assert [region.name for region in spine.answer.decision.regions] == ["spine"]
+    assert spine.likeliest_place("abdomen/chest") == pytest.approx(47.5, abs=5)
+    with pytest.raises(RegionError):
+        spine.with_boundary("chest/head", -95.0).likeliest_place("abdomen/chest")
+
+
 def test_boundaries_against_the_order_of_the_body_are_refused_and_change_nothing():
     before = a_classification(fixed={"abdomen/chest": 50.0})
     with pytest.raises(RegionError, match="contradict the order"):
