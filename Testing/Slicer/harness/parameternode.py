@@ -1,7 +1,7 @@
 """`slicer.parameterNodeWrapper`: typed values in a vtkMRMLScriptedModuleNode, bound to the widgets of a panel.
 
-What is stored has the form in which Slicer stores it, so that saved scenes are the same. A type, an annotation or a pair
-of type and widget that Slicer refuses is refused here, and so is what our modules have no use for.
+What is stored has the form in which Slicer stores it, so that saved scenes are the same. A type, an annotation or a
+pair of type and widget that Slicer refuses is refused here, and so is what our modules have no use for.
 """
 
 from __future__ import annotations
