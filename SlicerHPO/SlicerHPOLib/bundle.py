@@ -23,6 +23,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .files import MODELS
+
 if TYPE_CHECKING:
     import torch
 
@@ -191,7 +193,7 @@ def write_bundle(
 
 
 def find_bundle(name_or_dir: str | os.PathLike) -> Path:
-    """The folder of a model: that folder, or a name in $SLICERHPO_MODELS or in the checkout's Resources/Models.
+    """The folder of a model: that folder, or a name in $SLICERHPO_MODELS or among the extension's own.
 
     Raises `BundleError` that lists the models there are.
     """
@@ -223,7 +225,7 @@ def available_bundles() -> list[Path]:
 
 def _places() -> list[Path]:
     given = os.environ.get(MODELS_VARIABLE)
-    return [*([Path(given)] if given else []), Path(__file__).resolve().parents[2] / "Resources" / "Models"]
+    return [*([Path(given)] if given else []), MODELS]
 
 
 def _check_keys(entry: Mapping[str, Any], schema: Mapping[str, type], where: object) -> None:
