@@ -34,16 +34,15 @@ def transform(matrix):
     return node
 
 
-def segmented(kidney, volume_node, segment=None, **changes):
+def segmented(kidney, volume_node, side="", **changes):
     """A kidney found where it is, in a volume node; the segmentation node and the result shown."""
     from SlicerHPOLib.mrml.volumes import image_of, to_world
-    from SlicerHPOLib.segmentation import KIDNEY
 
     found = found_in(image_of(volume_node), **changes)
     node = kidney.add_kidney(volume_node, found, to_world(volume_node), ("toy", "abc"))
     result = kidney.session_of(node).result
     kidney.show(node, result)
-    kidney.name_segment(node, segment or KIDNEY)
+    kidney.set_side(node, side)
     kidney.show_measures(node, result)
     return node, result
 
@@ -81,17 +80,16 @@ def test_the_segmentation_lies_on_the_kidney(kidney, matrix, under):
 
 def test_a_segment_has_the_name_colour_and_terminology_of_a_kidney(kidney):
     import vtk
-    from SlicerHPOLib.segmentation import KIDNEY, LEFT_KIDNEY, RIGHT_KIDNEY
 
     volume_node = a_volume_node()
-    for segment, modifier in (
-        (KIDNEY, "^^"),
-        (LEFT_KIDNEY, "SCT^7771000^Left"),
-        (RIGHT_KIDNEY, "SCT^24028007^Right"),
+    for side, name, modifier in (
+        ("", "kidney", "^^"),
+        ("left", "left kidney", "SCT^7771000^Left"),
+        ("right", "right kidney", "SCT^24028007^Right"),
     ):
-        node, _ = segmented(kidney, volume_node, segment)
+        node, _ = segmented(kidney, volume_node, side)
         shape = node.GetSegmentation().GetSegment("kidney")
-        assert shape.GetName() == segment.name
+        assert shape.GetName() == name
         terminology = vtk.reference("")
         assert shape.GetTag("TerminologyEntry", terminology)
         assert f"SCT^64033007^Kidney~{modifier}~" in str(terminology)
@@ -107,7 +105,7 @@ def test_measures_are_in_the_table_and_axes_are_lines_of_their_length(kidney):
     rows = {table.GetCellText(row, 0): table.GetCellText(row, 1) for row in range(table.GetNumberOfRows())}
     assert [table.GetColumnName(column) for column in range(3)] == ["Measure", "Value", "Unit"]
     assert float(rows["Length"]) == pytest.approx(72, abs=3)
-    assert float(rows["Volume"]) == pytest.approx(48.3, rel=0.06) and rows["Confidence"] == "93.0"
+    assert float(rows["Volume"]) == pytest.approx(48.3, rel=0.06) and float(rows["Confidence"]) == 93.0
     for role, axis in zip(kidney.LINES, ("length", "width", "thickness"), strict=True):
         line = node.GetNodeReference(role)
         ends = slicer.util.arrayFromMarkupsControlPoints(line, world=True)
@@ -269,7 +267,7 @@ def test_without_volume_or_what_was_found_it_says_what_to_do(kidney, scene, lost
     from SlicerHPOLib.mrml.volumes import NodeError
 
     volume_node = a_volume_node()
-    node, result = segmented(kidney, volume_node)
+    node, _ = segmented(kidney, volume_node)
     if lost == "never":
         node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode")
     else:

@@ -7,19 +7,24 @@ parent transform, so that they move with it.
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
+from pathlib import Path
+
 import numpy as np
 import slicer
-import vtk
 from vtk.util import numpy_support
 
+from .. import __version__
 from ..image import Image
 from ..kidney.measures import Measures
 from ..kidney.points import Points
+from ..kidney.results import KidneyResult
 from ..kidney.segmentation import KidneySegmentation
 from ..kidney.session import FoundKidney, KidneySession
-from ..segmentation import KIDNEY, Segment
+from ..segmentation import KIDNEY, LEFT_KIDNEY, RIGHT_KIDNEY, Segment
 from . import kidneyfound, kidneypoints
 from .scene import beside
+from .tables import fill_table
 from .volumes import NodeError, to_world, unchecked_image_of, vtk_matrix
 
 VOLUME, FOUND, MEASURES = "SlicerHPO.volume", "SlicerHPO.found", "SlicerHPO.measures"  # roles of references
@@ -29,6 +34,8 @@ LINES = {  # role: name, colour
     "SlicerHPO.thickness": ("Thickness", (1.0, 0.5, 0.9)),
 }
 SIDES = {kidneypoints.INSIDE: True, kidneypoints.OUTSIDE: False}
+SIDE = "SlicerHPO.side"  # attribute
+SEGMENTS = {"": KIDNEY, "left": LEFT_KIDNEY, "right": RIGHT_KIDNEY}
 _LABELMAP = "Binary labelmap"
 
 
@@ -112,6 +119,13 @@ def session_of(segmentation_node: slicer.vtkMRMLSegmentationNode) -> KidneySessi
     return KidneySession(found, points_of(segmentation_node))
 
 
+def state_of(segmentation_node: slicer.vtkMRMLSegmentationNode) -> tuple:
+    """What a session rests on: the volume where it lies, and what was found in it. Raises as `session_of`."""
+    image = unchecked_image_of(volume_of(segmentation_node))
+    found_node = segmentation_node.GetNodeReference(FOUND)
+    return image.shape, image.ijk_to_ras.tobytes(), found_node.GetImageData().GetMTime()
+
+
 def points_of(segmentation_node: slicer.vtkMRMLSegmentationNode) -> Points:
     """The points in the scene, RAS mm in the world: those inside first."""
     points = Points()
@@ -121,6 +135,12 @@ def points_of(segmentation_node: slicer.vtkMRMLSegmentationNode) -> Points:
     return points
 
 
+def same_points(a: Points, b: Points) -> bool:
+    """Whether two sets of points are the same, but for the rounding of transforms."""
+    same = a.inside.tolist() == b.inside.tolist()
+    return same and np.allclose(a.ras_mm, b.ras_mm, rtol=0, atol=1e-6)
+
+
 def place_points(segmentation_node: slicer.vtkMRMLSegmentationNode, points: Points) -> None:
     """Makes the points in the scene these, where they are not yet."""
     for role, inside in SIDES.items():
@@ -128,32 +148,48 @@ def place_points(segmentation_node: slicer.vtkMRMLSegmentationNode, points: Poin
             kidneypoints.place(node, points.ras_mm[points.inside == inside])
 
 
-def show(
-    segmentation_node: slicer.vtkMRMLSegmentationNode, result: KidneySegmentation, segment: Segment = KIDNEY
-) -> None:
+def show(segmentation_node: slicer.vtkMRMLSegmentationNode, result: KidneySegmentation) -> None:
     """Puts the shape into the segmentation, on the volume's own voxels, and into its closed surface."""
     segmentation = segmentation_node.GetSegmentation()
-    shape = segmentation.GetSegment(segment.identifier)
-    if shape is None:
+    if segmentation.GetSegment(KIDNEY.identifier) is None:
         shape = slicer.vtkSegment()
         shape.AddRepresentation(_LABELMAP, slicer.vtkOrientedImageData())
-        segmentation.AddSegment(shape, segment.identifier)
+        segmentation.AddSegment(shape, KIDNEY.identifier)
         segmentation.SetSourceRepresentationName(_LABELMAP)
     local = np.linalg.inv(to_world(segmentation_node)) @ result.image.ijk_to_ras
     labelmap = _labelmap(Image(result.mask, local))
     logic = slicer.vtkSlicerSegmentationsModuleLogic
     logic.SetBinaryLabelmapToSegment(
-        labelmap, segmentation_node, segment.identifier, logic.MODE_REPLACE, labelmap.GetExtent()
+        labelmap, segmentation_node, KIDNEY.identifier, logic.MODE_REPLACE, labelmap.GetExtent()
     )
     segmentation_node.CreateClosedSurfaceRepresentation()  # of segments that have none yet
 
 
-def name_segment(segmentation_node: slicer.vtkMRMLSegmentationNode, segment: Segment) -> None:
-    """Gives the shape its name, colour and terminology."""
+def set_side(segmentation_node: slicer.vtkMRMLSegmentationNode, side: str) -> None:
+    """Name, colour and terminology of the shape. side: "left", "right", or "" where it is not known."""
+    segment = SEGMENTS[side]
+    segmentation_node.SetAttribute(SIDE, side)
     shape = segmentation_node.GetSegmentation().GetSegment(segment.identifier)
     shape.SetName(segment.name)
     shape.SetColor(*(part / 255 for part in segment.colour))
     shape.SetTag(shape.GetTerminologyEntryTagName(), segment.terminology)
+
+
+def mask_of(segmentation_node: slicer.vtkMRMLSegmentationNode) -> tuple[Image, Segment]:
+    """The shape as it is in the scene, with what the user changed by other means, and what it is called.
+
+    Returns:
+        The mask on the volume's voxels as they lie in the world, and the segment.
+
+    Raises:
+        NodeError: the volume is gone, or the shape was deleted.
+    """
+    volume_node = volume_of(segmentation_node)
+    if segmentation_node.GetSegmentation().GetSegment(KIDNEY.identifier) is None:
+        raise NodeError(f"{segmentation_node.GetName()} has no kidney any more: segment the volume again.")
+    image = unchecked_image_of(volume_node)
+    mask = slicer.util.arrayFromSegmentBinaryLabelmap(segmentation_node, KIDNEY.identifier, volume_node)
+    return Image(mask, image.ijk_to_ras, image.name), SEGMENTS[segmentation_node.GetAttribute(SIDE) or ""]
 
 
 def show_measures(segmentation_node: slicer.vtkMRMLSegmentationNode, result: KidneySegmentation) -> None:
@@ -164,6 +200,27 @@ def show_measures(segmentation_node: slicer.vtkMRMLSegmentationNode, result: Kid
     for (role, _), axis in zip(LINES.items(), _axes(measures), strict=True):
         if (line_node := segmentation_node.GetNodeReference(role)) is not None:
             _draw(line_node, axis)
+
+
+def report_of(segmentation_node: slicer.vtkMRMLSegmentationNode, result: KidneySegmentation) -> KidneyResult:
+    """A row of the batch command's report. Raises NodeError if the volume is gone."""
+    volume_node, found_node = volume_of(segmentation_node), segmentation_node.GetNodeReference(FOUND)
+    storage = volume_node.GetStorageNode()
+    path = Path(storage.GetFileName() or "") if storage is not None else Path()
+    state = path.stat() if path.is_file() else None
+    modified = datetime.fromtimestamp(state.st_mtime, timezone.utc).isoformat() if state else ""
+    return KidneyResult(
+        path=str(path) if state else volume_node.GetName(),
+        series=None,
+        frame=None,
+        bytes=state.st_size if state else 0,
+        modified=modified,
+        model=found_node.GetAttribute(kidneyfound.MODEL),
+        model_sha256=found_node.GetAttribute(kidneyfound.MODEL_SHA256),
+        software=f"SlicerHPO {__version__}",
+        method=result.method,
+        points=result.points.points,
+    ).answered(result)
 
 
 def _axes(measures: Measures) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -203,23 +260,14 @@ def _fill(table_node: slicer.vtkMRMLTableNode, result: KidneySegmentation) -> No
         ("Surface", m.surface_cm2, "cm²"),
         ("Confidence", 100 * result.confidence, "%"),
     ]
-    columns = [vtk.vtkStringArray() for _ in range(3)]
-    for column, name in zip(columns, ("Measure", "Value", "Unit"), strict=True):
-        column.SetName(name)
-    for name, value, unit in rows:
-        for column, text in zip(columns, (name, f"{value:.1f}" if np.isfinite(value) else "-", unit), strict=True):
-            column.InsertNextValue(text)
-    was_modified = table_node.StartModify()
-    table_node.RemoveAllColumns()
-    for column in columns:
-        table_node.AddColumn(column)
-    table_node.EndModify(was_modified)
+    names, values, units = zip(*rows, strict=True)
+    fill_table(table_node, {"Measure": names, "Value": np.round(values, 1), "Unit": units})
 
 
 def _draw(line_node: slicer.vtkMRMLMarkupsLineNode, axis: np.ndarray) -> None:
     was_modified = line_node.StartModify()
     while line_node.GetNumberOfControlPoints() < 2:
-        line_node.AddControlPointWorld(vtk.vtkVector3d(0, 0, 0))
+        line_node.AddControlPointWorld(0, 0, 0)
     for index, end in enumerate(axis):
         line_node.SetNthControlPointPositionWorld(index, *map(float, end))
     line_node.EndModify(was_modified)
