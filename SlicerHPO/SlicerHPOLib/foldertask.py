@@ -10,11 +10,10 @@ import os
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from .background import POLL_S, Status, TaskError, kill, launch, python_executable
-from .job import Cancelled
+from .job import Job
 from .results import Result, read_json
 
 _RESULTS, _LOG = "results.json", "log.txt"
@@ -29,7 +28,10 @@ class FolderTask:
 
     Attributes:
         results: of the volumes that are finished, in order; those that could not be classified say why.
+        warnings: what the user should know about the way there; nothing so far.
     """
+
+    warnings: tuple[str, ...] = ()
 
     def __init__(self, python: str | None = None):
         self._python = python or python_executable()
@@ -73,18 +75,16 @@ class FolderTask:
             self._read_results()
             self._end("cancelled")
 
-    def wait(self, report: Callable[[Status], None] = lambda status: None) -> list[Result]:
-        """The results when all are there. Raises `TaskError`, `Cancelled`, or what `report` raises, which stops it."""
+    def wait(self, job: Job = Job()) -> list[Result]:
+        """The results when all are there. Raises `TaskError`, or `Cancelled` by the job."""
         try:
             while (status := self.poll()).state == "running":
-                report(status)
+                job.progress(status.fraction, status.text)
                 time.sleep(POLL_S)
         finally:
             self.cancel()
         if self._error is not None:
             raise self._error
-        if self._status.state == "cancelled":
-            raise Cancelled("The work was cancelled.")
         return self.results
 
     @property

@@ -7,6 +7,9 @@ which takes a few milliseconds, and those that the user deleted come back.
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
+
 import numpy as np
 import slicer
 
@@ -15,6 +18,7 @@ from ..fieldofview.classifier import FieldOfView
 from ..fieldofview.figure import COLOURS
 from ..fieldofview.regions import CLASSES, Region
 from ..image import Image
+from ..results import Result
 from ..segmentation import Segment
 from .scene import beside, unchanged_on_failure
 from .slabs import corners, surface
@@ -111,16 +115,22 @@ def placed_as_classified(volume_node: slicer.vtkMRMLScalarVolumeNode, classifica
     return image
 
 
+def require_classification(volume_node: slicer.vtkMRMLScalarVolumeNode) -> Classification:
+    """As `classification_of`, but a volume without an answer is a NodeError."""
+    classification = classification_of(volume_node)
+    if classification is None:
+        name = "The volume" if volume_node is None else volume_node.GetName()
+        raise NodeError(f"{name} has no regions yet: press Apply first.")
+    return classification
+
+
 def located(volume_node: slicer.vtkMRMLScalarVolumeNode, region: str) -> tuple[Image, Region]:
     """A volume where it lies, and where one of its regions does.
 
     Raises:
         NodeError: the volume was not classified, was moved since, or shows no such region.
     """
-    classification = classification_of(volume_node)
-    if classification is None:
-        name = "The volume" if volume_node is None else volume_node.GetName()
-        raise NodeError(f"{name} has no regions yet: press Apply first.")
+    classification = require_classification(volume_node)
     image = placed_as_classified(volume_node, classification)
     regions = {found.name: found for found in classification.answer.decision.regions}
     if region not in regions:
@@ -135,6 +145,47 @@ def middle_of(volume_node: slicer.vtkMRMLScalarVolumeNode, region: str) -> np.nd
     half_way = (s.min() + s.max()) / 2
     section = corners(image, half_way - _THIN_MM, half_way + _THIN_MM)
     return (section.min(axis=0) + section.max(axis=0)) / 2
+
+
+def show_only_slabs_of(volume_node: slicer.vtkMRMLScalarVolumeNode | None, visible: bool) -> None:
+    """Shows or hides the slabs of a volume; those of all others are hidden, as volumes may lie in the same place."""
+    for other in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode"):
+        node = parts(other).get("segmentation")
+        if node is not None and node.GetDisplayNode() is not None:
+            node.GetDisplayNode().SetVisibility(visible and other is volume_node)
+
+
+def show_results(results: Sequence[Result]) -> slicer.vtkMRMLTableNode:
+    """Puts what many volumes show into the scene as a table, a row a volume, in the place of an earlier such table."""
+    table = slicer.mrmlScene.GetSingletonNode(ROLE, "vtkMRMLTableNode")
+    if table is None:
+        with unchanged_on_failure():
+            table = slicer.vtkMRMLTableNode()
+            table.SetSingletonTag(ROLE)
+            table.SetName("Fields of view")
+            table = slicer.mrmlScene.AddNode(table)
+    fill_table(table, result_columns(results))
+    return table
+
+
+def result_columns(results: Sequence[Result]) -> dict[str, list]:
+    """The table of many volumes; mm along S, regions from superior to inferior."""
+    return {
+        "volume": [_short_name(result) for result in results],
+        "shows": [", ".join(region.name for region in result.regions[::-1]) for result in results],
+        "from (mm)": [f"{result.regions[0].from_mm:.1f}" if result.regions else "" for result in results],
+        "to (mm)": [f"{result.regions[-1].to_mm:.1f}" if result.regions else "" for result in results],
+        "least confidence (%)": [
+            f"{100 * min(region.confidence for region in result.regions):.0f}" if result.regions else ""
+            for result in results
+        ],
+        "error": [result.error for result in results],
+    }
+
+
+def _short_name(result: Result) -> str:
+    name = os.path.basename(os.path.normpath(result.path))
+    return f"{name}, series {result.series}" if result.series else name
 
 
 def region_columns(answer: FieldOfView) -> dict[str, list]:
