@@ -44,51 +44,25 @@ def core():
 @pytest.fixture
 def scene(core):
     """`slicer.mrmlScene`, empty; at the end panels are closed, and an exception that no dialog showed is a failure."""
-    import slicer
+    from harness import session
     from harness.dialogs import dialogs as shown
 
-    errors = []
+    raised = []
     before = sys.excepthook
-
-    def hook(kind, error, trace):
-        errors.append((error, "".join(traceback.format_exception(kind, error, trace))))
-
-    sys.excepthook = hook  # Qt and VTK hand it what a callback raises
+    sys.excepthook = lambda kind, error, trace: raised.append(error)  # Qt and VTK hand it what a callback raises
     shown.reset()
-    _clear(core)
+    session.empty_scene()
     try:
         yield core.scene
     finally:
-        for name in [name for name in vars(slicer.modules) if name.endswith("Widget")]:
-            _close(getattr(slicer.modules, name))
-            delattr(slicer.modules, name)
-        _clear(core)
-        slicer.app.processEvents()
+        session.close_panels()
+        session.empty_scene()
         sys.excepthook = before
-        slicer.util.moduleSelector().selectedModule = "Welcome"
     texts = "\n".join(shown.texts())
-    unseen = [text for error, text in errors if not str(error) or str(error) not in texts]
-    shown.reset()
+    unseen = [
+        "".join(traceback.format_exception(error)) for error in raised if not str(error) or str(error) not in texts
+    ]
     assert not unseen, "An exception was raised in a callback and not shown to the user:\n" + "\n".join(unseen)
-
-
-def _clear(core):
-    for name in ("vtkMRMLScriptedModuleNode", "vtkMRMLLayoutNode"):
-        nodes = core.scene.GetNodesByClass(name)
-        for index in range(nodes.GetNumberOfItems()):
-            node = nodes.GetItemAsObject(index)
-            if node.GetAttribute("ModuleName"):
-                core.scene.RemoveNode(node)
-    core.scene.Clear(0)
-
-
-def _close(panel):
-    from PySide6 import QtCore
-
-    panel.cleanup()
-    panel.parent.hide()
-    panel.parent.deleteLater()
-    QtCore.QCoreApplication.sendPostedEvents(None, QtCore.QEvent.Type.DeferredDelete)
 
 
 @pytest.fixture
@@ -101,72 +75,42 @@ def dialogs(scene):
 
 @pytest.fixture
 def load_module(scene):
-    """load_module(name or path of a .py file) -> the Python module, imported anew, its module object made."""
-    return _load_module
+    """load_module(name, or path of a .py file) -> the Python module, imported anew, its module object made."""
+    from harness import session
 
+    def load(name):
+        path = Path(name)
+        return session.load_module(path if path.suffix == ".py" else ROOT / "SlicerHPO" / name / f"{name}.py")
 
-def _load_module(name):
-    import slicer
-
-    path = Path(name)
-    if path.suffix != ".py":
-        path = ROOT / "SlicerHPO" / name / f"{name}.py"
-    if str(path.parent) not in sys.path:
-        sys.path.insert(0, str(path.parent))
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module
-    spec.loader.exec_module(module)
-    parent = slicer.qSlicerScriptedLoadableModule(path.stem, path)
-    setattr(slicer.modules, path.stem.lower(), parent)
-    setattr(slicer.modules, f"{path.stem}Instance", getattr(module, path.stem)(parent))
-    slicer.app.startupCompleted.emit()
-    return module
+    return load
 
 
 @pytest.fixture
 def open_panel(scene):
-    """open_panel(module) -> the module's widget, set up, entered and shown."""
+    """open_panel(module) -> the module's widget, set up, shown and entered."""
+    from harness import session
 
-    def open_(module):
-        import slicer
-
-        parent = getattr(slicer.modules, module.__name__.lower())
-        representation = parent.widgetRepresentation()
-        representation.resize(420, 700)
-        representation.show()
-        slicer.util.selectModule(module.__name__)
-        slicer.app.processEvents()
-        return representation.self()
-
-    return open_
+    return session.open_panel
 
 
 @pytest.fixture
 def process_events(scene):
     """process_events(seconds=0): lets Qt work."""
-    return _process_events
+    from harness import session
 
-
-def _process_events(seconds=0.0):
-    import slicer
-
-    end = time.monotonic() + seconds
-    slicer.app.processEvents()
-    while time.monotonic() < end:
-        time.sleep(0.005)
-        slicer.app.processEvents()
+    return session.process_events
 
 
 @pytest.fixture
 def wait_until(scene):
     """wait_until(condition, timeout=10): lets Qt work until the condition holds, or fails."""
+    from harness.session import process_events
 
     def wait(condition, timeout=10.0):
         end = time.monotonic() + timeout
         while not condition():
             assert time.monotonic() < end, f"Not within {timeout} s."
-            _process_events(0.01)
+            process_events(0.01)
 
     return wait
 
@@ -174,10 +118,11 @@ def wait_until(scene):
 @pytest.fixture
 def screenshot(scene):
     """screenshot(widget, path): a PNG of a panel (or of anything with a `parent`, such as a module's widget)."""
+    from harness.session import process_events
 
     def grab(widget, path):
         target = widget if hasattr(widget, "grab") else widget.parent
-        _process_events(0.05)
+        process_events(0.05)
         assert target.grab().save(str(path)), path
 
     return grab

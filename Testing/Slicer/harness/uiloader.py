@@ -36,6 +36,7 @@ def loader_class(qt_names: set[str], widgets: dict[str, type]) -> type:
             where = file.fileName()
             root = ElementTree.fromstring(bytes(file.readAll().data()))
             _check(root, properties, where)
+            _name_to_number(root, widgets, where)
             connections = _take(root, "connections")
             buffer = QtCore.QBuffer()
             buffer.setData(ElementTree.tostring(root))
@@ -79,6 +80,20 @@ def _check(root: ElementTree.Element, properties: dict[str, set[str]], where: st
     undeclared = {kind for kind in used if kind.startswith(("ctk", "qMRML", "qSlicer"))} - declared
     if undeclared:
         raise UiError(f"{where}: {', '.join(sorted(undeclared))} not among its customwidgets; Designer cannot open it.")
+
+
+def _name_to_number(root: ElementTree.Element, widgets: dict[str, type], where: str) -> None:
+    """Enums and flags of the stand-in classes are plain numbers, whose names Qt cannot look up."""
+    for element in root.iter("widget"):
+        cls = widgets.get(element.get("class"))
+        for value in [child for entry in element.findall("property") for child in entry if cls]:
+            if value.tag not in ("enum", "set") or not value.text.startswith(f"{cls.__name__}::"):
+                continue
+            names = [name.rsplit("::", 1)[-1] for name in value.text.split("|")]
+            unknown = [name for name in names if not isinstance(vars(cls).get(name), int)]
+            if unknown:
+                raise UiError(f"{where}: {cls.__name__} has no {', '.join(unknown)}.")
+            value.tag, value.text = "number", str(sum(vars(cls)[name] for name in names))
 
 
 def _take(root: ElementTree.Element, tag: str) -> list[ElementTree.Element]:
