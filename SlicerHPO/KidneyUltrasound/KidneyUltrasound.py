@@ -1,9 +1,7 @@
 """Kidney Ultrasound: the kidney in a 3D ultrasound volume, corrected by points until it is right."""
 
 import enum
-import logging
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,27 +20,22 @@ from slicer.ScriptedLoadableModule import (
 from slicer.util import VTKObservationMixin
 
 try:
-    import SlicerHPOLib
+    import SlicerHPOLib  # noqa: F401
 except ImportError:  # run from the source tree
     sys.path.append(str(Path(__file__).resolve().parents[1]))
-    import SlicerHPOLib
 
-from SlicerHPOLib.background import BackgroundTask, Status, TaskError
-from SlicerHPOLib.bundle import available_bundles, find_bundle, read_manifest
-from SlicerHPOLib.image import Image
+from SlicerHPOLib.background import Status
+from SlicerHPOLib.bundle import available_bundles, read_manifest
+from SlicerHPOLib.files import SAMPLES
 from SlicerHPOLib.job import Job
 from SlicerHPOLib.kidney import results
-from SlicerHPOLib.kidney.points import CorrectionError, Points
-from SlicerHPOLib.kidney.segmentation import KidneySegmentation
-from SlicerHPOLib.kidney.segmenter import TASK, check_request
+from SlicerHPOLib.kidney.points import CorrectionError
+from SlicerHPOLib.kidney.segmenter import TASK
 from SlicerHPOLib.kidney.session import KidneySession
-from SlicerHPOLib.mrml import kidney
-from SlicerHPOLib.mrml.scene import is_in_scene, unchanged_on_failure
-from SlicerHPOLib.mrml.volumes import NodeError, image_of, to_world, unchecked_image_of
+from SlicerHPOLib.mrml import kidney, kidneypoints, kidneyrun
+from SlicerHPOLib.mrml.kidneycorrections import KidneyCorrections
+from SlicerHPOLib.mrml.packages import ensure_packages
 from SlicerHPOLib.segmentation import write_segmentation
-from SlicerHPOLib.worker import found_kidney, segment_request
-
-SAMPLES = Path(SlicerHPOLib.__file__).resolve().parents[2] / "Resources" / "SampleData" / "kidney"
 
 
 class KidneyUltrasound(ScriptedLoadableModule):
@@ -70,7 +63,7 @@ def registerSampleData():
     """Adds the sample volumes to the module Sample Data."""
     import SampleData
 
-    for path in sorted(SAMPLES.glob("*.nii.gz")):
+    for path in sorted((SAMPLES / "kidney").glob("*.nii.gz")):
         name = path.name.removesuffix(".nii.gz")
         SampleData.SampleDataLogic.registerCustomSampleDataSource(
             category=_("Kidney Ultrasound"),
@@ -199,7 +192,7 @@ class KidneyUltrasoundWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.initializeParameterNode()
 
     def onNodeRemoved(self, caller, event):
-        if self._parameterNode:
+        if self._parameterNode and not slicer.mrmlScene.IsClosing():
             self.onParameterNodeModified()  # a reference may be gone
 
     def initializeParameterNode(self):
@@ -410,17 +403,6 @@ class KidneyUltrasoundWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         label.visible = bool(text)
 
 
-@dataclass(frozen=True)
-class Run:
-    """What is being segmented."""
-
-    volumeNode: slicer.vtkMRMLScalarVolumeNode
-    image: Image
-    model: tuple[str, str]
-    side: str
-    outputSegmentation: slicer.vtkMRMLSegmentationNode | None
-
-
 class KidneyUltrasoundLogic(ScriptedLoadableModuleLogic):
     """Segments, corrects, measures and exports, without a panel too:
 
@@ -430,10 +412,9 @@ class KidneyUltrasoundLogic(ScriptedLoadableModuleLogic):
 
     def __init__(self):
         ScriptedLoadableModuleLogic.__init__(self)
-        self._task = BackgroundTask()
         self._run = None
-        self._sessions = {}  # segmentation's ID: what it rests on, session
-        self.notes = ()  # on how the last process went
+        self._corrections = KidneyCorrections()
+        self.notes = ()  # what the user should know about how the last process went
 
     def getParameterNode(self):
         return KidneyUltrasoundParameterNode(super().getParameterNode())
@@ -479,7 +460,7 @@ class KidneyUltrasoundLogic(ScriptedLoadableModuleLogic):
             interactive=interactive,
         )
         try:
-            self._task.wait(job or Job())
+            self._run.wait(job or Job())
             return self.finishProcess()
         finally:
             self.cancelProcess()
@@ -487,26 +468,25 @@ class KidneyUltrasoundLogic(ScriptedLoadableModuleLogic):
     # In steps, for the panel
 
     def whyNot(self, inputVolume, method, seedPoint):
-        """Why a volume cannot be segmented, or ""; looks at no voxels."""
-        try:
-            check_request(unchecked_image_of(inputVolume), method, seedPoint)
-        except ValueError as error:
-            return str(error)
-        return ""
+        """Why a process could not begin, or ""."""
+        return kidneyrun.why_not(inputVolume, method, seedPoint)
 
     def startProcess(
-        self, inputVolume, method, *, model=TASK, seedPoint=None, side="", outputSegmentation=None, interactive=False
+        self,
+        inputVolume,
+        method="deformation",
+        *,
+        model=TASK,
+        seedPoint=None,
+        side="",
+        outputSegmentation=None,
+        interactive=False,
     ):
         """Begins what `process` does; arguments and errors as there."""
         if self.isRunning:
             raise RuntimeError(_("A volume is being segmented: wait, or cancel it."))
-        image = image_of(inputVolume)
-        check_request(image, method, seedPoint)
-        if side not in kidney.SEGMENTS:
-            raise ValueError(_('The side is {0}; expected is "left", "right" or "".').format(repr(side)))
-        manifest, sha256 = read_manifest(find_bundle(model))
-        self._task.start(segment_request(image, model=str(model), method=method, seed_point_mm=seedPoint))
-        self._run = Run(inputVolume, image, (manifest["name"], sha256), side, outputSegmentation)
+        ensure_packages(_("Kidney Ultrasound Segmentation"), interactive)
+        self._run = kidneyrun.KidneyRun(inputVolume, method, model, seedPoint, side, outputSegmentation)
 
     @property
     def isRunning(self):
@@ -514,40 +494,23 @@ class KidneyUltrasoundLogic(ScriptedLoadableModuleLogic):
         return self._run is not None
 
     def pollProcess(self):
-        """How far it is: a `SlicerHPOLib.background.Status`. Without its volume it is cancelled."""
-        if self.isRunning and not is_in_scene(self._run.volumeNode):
-            self.cancelProcess()
-            return Status("cancelled", 0.0, _("The volume was removed: its segmentation was cancelled."))
-        return self._task.poll()
+        """How far it is: a `SlicerHPOLib.background.Status`; "failed" is told by `finishProcess`."""
+        status = self._run.poll() if self.isRunning else Status("cancelled")
+        if status.state == "cancelled":
+            self._run = None
+        return status
 
     def cancelProcess(self):
         """Stops it; nothing happens where nothing is running."""
-        self._task.cancel()
-        self._run = None
+        if self.isRunning:
+            self._run.cancel()
+            self._run = None
 
     def finishProcess(self):
         """Puts the answer into the scene; returns and raises as `process`."""
         run, self._run = self._run, None
-        try:
-            answer = self._task.answer()
-        except TaskError as error:
-            logging.error(error.log)
-            raise
-        if not is_in_scene(run.volumeNode):
-            raise NodeError(_("The volume was removed from the scene while it was segmented."))
-        if not np.array_equal(unchecked_image_of(run.volumeNode).ijk_to_ras, run.image.ijk_to_ras):
-            raise NodeError(_("The volume was moved while it was segmented: segment it again."))
-        output = run.outputSegmentation if is_in_scene(run.outputSegmentation) else None
-        keepsPoints = output is not None and self.isResultOf(output, run.volumeNode)
-        points = kidney.points_of(output) if keepsPoints else Points()
-        session = KidneySession(found_kidney(run.image, answer), points)
-        with unchanged_on_failure():
-            segmentation = kidney.add_kidney(run.volumeNode, session.found, to_world(run.volumeNode), run.model, output)
-            kidney.show(segmentation, session.result)
-            kidney.show_measures(segmentation, session.result)
-            kidney.set_side(segmentation, run.side)
-        self._sessions[segmentation.GetID()] = kidney.state_of(segmentation), session
-        self.notes = answer.warnings
+        segmentation, session, self.notes = run.finish()
+        self._corrections.keep(segmentation, session)
         return segmentation
 
     # What there is
@@ -562,11 +525,11 @@ class KidneyUltrasoundLogic(ScriptedLoadableModuleLogic):
 
     def isResultOf(self, segmentation, inputVolume):
         """Whether a segmentation is a kidney that was segmented in this volume."""
-        return segmentation.GetNodeReference(kidney.VOLUME) is inputVolume
+        return kidney.is_of(segmentation, inputVolume)
 
-    def result(self, segmentation) -> KidneySegmentation:
+    def result(self, segmentation):
         """The library's answer: mask, measures, warnings, points. Raises NodeError if its volume is gone."""
-        return self._session(segmentation).result
+        return self._corrections.session(segmentation).result
 
     def warnings(self, segmentation):
         """Why a result may be wrong, for the user."""
@@ -588,10 +551,7 @@ class KidneyUltrasoundLogic(ScriptedLoadableModuleLogic):
     def showInViews(self, segmentation):
         """Shows a result in slice and 3D views, with its volume behind it."""
         slicer.util.setSliceViewerLayers(background=kidney.volume_of(segmentation))
-        middle = self.result(segmentation).measures.length_axis.mean(axis=0)
-        mode = slicer.vtkMRMLSliceNode.CenteredJumpSlice
-        slicer.vtkMRMLSliceNode.JumpAllSlices(slicer.mrmlScene, *map(float, middle), mode)
-        segmentation.GetDisplayNode().SetVisibility(True)
+        kidney.centre_views_on(segmentation, self.result(segmentation))
         threeDWidget = slicer.app.layoutManager().threeDWidget(0)
         if threeDWidget:
             threeDWidget.threeDView().resetFocalPoint()
@@ -609,7 +569,7 @@ class KidneyUltrasoundLogic(ScriptedLoadableModuleLogic):
     def prepareCorrections(self, segmentation):
         """Takes the time now that the first correction would take otherwise."""
         if self.canCorrect(segmentation):
-            self._session(segmentation).found.corrector  # noqa: B018 (it is kept)
+            self._corrections.session(segmentation).found.corrector  # noqa: B018 (it is kept)
 
     def updateFromPoints(self, segmentation, preview=False):
         """Makes a segmentation honour the points in the scene as they are now.
@@ -623,20 +583,7 @@ class KidneyUltrasoundLogic(ScriptedLoadableModuleLogic):
         Raises:
             CorrectionError: they cannot be honoured; unless in a preview, the points are put back as they were.
         """
-        session, points = self._session(segmentation), kidney.points_of(segmentation)
-        unchanged = kidney.same_points(points, session.points)
-        try:
-            if preview:
-                result = session.found.corrected(points)
-            else:
-                result = session.result if unchanged else session.change(points)
-        except CorrectionError:
-            if not preview:
-                kidney.place_points(segmentation, session.points)
-                kidney.show(segmentation, session.result)
-            raise
-        kidney.show(segmentation, result)
-        return result
+        return self._corrections.update(segmentation, preview)
 
     def updateMeasures(self, segmentation):
         """Shows the measures of the shape as it is now."""
@@ -645,49 +592,29 @@ class KidneyUltrasoundLogic(ScriptedLoadableModuleLogic):
 
     def canUndo(self, segmentation):
         """Whether a change of points can be undone."""
-        return self._session(segmentation).can_undo
+        return self._corrections.session(segmentation).can_undo
 
     def canRedo(self, segmentation):
         """Whether an undone change can be done again."""
-        return self._session(segmentation).can_redo
+        return self._corrections.session(segmentation).can_redo
 
     def undo(self, segmentation):
         """Before the last change of points."""
-        self._step(segmentation, KidneySession.undo)
+        return self._corrections.step(segmentation, KidneySession.undo)
 
     def redo(self, segmentation):
         """After the change undone last."""
-        self._step(segmentation, KidneySession.redo)
-
-    def _step(self, segmentation, step):
-        session = self._session(segmentation)
-        result = step(session)
-        kidney.place_points(segmentation, session.points)
-        kidney.show(segmentation, result)
-
-    def _session(self, segmentation):
-        """The session of a segmentation: as it was left, or anew after a reload, or when the volume was moved."""
-        state = kidney.state_of(segmentation)
-        known, session = self._sessions.get(segmentation.GetID(), (None, None))
-        if known != state:
-            session = kidney.session_of(segmentation)
-            self._sessions[segmentation.GetID()] = state, session
-        return session
+        return self._corrections.step(segmentation, KidneySession.redo)
 
     # Seed point
 
     def addSeedPointNode(self):
         """A list for one point, from which the classical method starts."""
-        node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", _("Kidney seed point"))
-        node.SetMaximumNumberOfControlPoints(1)
-        node.CreateDefaultDisplayNodes()
-        node.GetDisplayNode().SetSelectedColor(1.0, 0.85, 0.2)
-        return node
+        return kidneypoints.add_seed(_("Kidney seed point"))
 
     def seedPointOf(self, seedPointNode):
         """R, A, S in mm in the world, or None if it is not placed."""
-        positions = kidney.kidneypoints.positions(seedPointNode)
-        return tuple(map(float, positions[0])) if len(positions) else None
+        return kidneypoints.seed_of(seedPointNode)
 
     # Export
 
@@ -715,7 +642,7 @@ class KidneyUltrasoundTest(ScriptedLoadableModuleTest):
 
     def test_aSampleIsSegmentedCorrectedAndUndone(self):
         self.delayDisplay("Segmenting a sample")
-        volume = slicer.util.loadVolume(str(SAMPLES / "adult-right.nii.gz"))
+        volume = slicer.util.loadVolume(str(SAMPLES / "kidney" / "adult-right.nii.gz"))
         logic = KidneyUltrasoundLogic()
         segmentation = logic.process(volume, side="right")
         before = logic.result(segmentation)

@@ -54,3 +54,52 @@ def centre_of(image):
     from SlicerHPOLib.image import reorient_to_ras
 
     return image.center_mm + reorient_to_ras(image).directions @ OFFSET_MM
+
+
+class TaskAtHand:
+    """In the place of `background.BackgroundTask`: no process, and it ends when the test says so.
+
+    Attributes of the class, set by the test:
+        waits: whether it runs until `let_go`. error: what it ends with. warnings, changes: of the answer.
+        started: the requests so far.
+    """
+
+    def __init__(self):
+        self.status = self.request = None
+
+    @classmethod
+    def reset(cls):
+        cls.waits, cls.error, cls.warnings, cls.changes, cls.started = False, None, (), {}, []
+
+    def start(self, request):
+        from SlicerHPOLib.background import Status
+
+        self.request, self.status = request, Status("running", 0.4, "finding the kidney")
+        self.started.append(request)
+
+    def poll(self):
+        from SlicerHPOLib.background import Status
+
+        if self.status.state == "running" and not self.waits:
+            self.status = Status("failed", 0.0, str(self.error)) if self.error else Status("done", 1.0)
+        return self.status
+
+    def wait(self, job):
+        while self.poll().state == "running":
+            job.progress(0.4, "finding the kidney")
+        return self.answer()
+
+    def cancel(self):
+        from SlicerHPOLib.background import Status
+
+        if self.status.state == "running":
+            self.status = Status("cancelled")
+
+    def answer(self):
+        from SlicerHPOLib.worker import Answer
+
+        if self.error:
+            raise self.error
+        method = self.request.options["method"]
+        found = found_in(self.request.image, **dict(method=method) | self.changes)
+        return Answer(found.description, found.arrays, self.warnings)

@@ -45,9 +45,15 @@ def segmentation_of(volume_node: slicer.vtkMRMLNode | None) -> slicer.vtkMRMLSeg
     found = None
     for index in range(scene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode")):
         node = scene.GetNthNodeByClass(index, "vtkMRMLSegmentationNode")
-        if volume_node is not None and node.GetNodeReference(VOLUME) is volume_node and node.GetNodeReference(FOUND):
-            found = node
+        found = node if is_of(node, volume_node) else found
     return found
+
+
+def is_of(segmentation_node: slicer.vtkMRMLNode | None, volume_node: slicer.vtkMRMLNode | None) -> bool:
+    """Whether this is a kidney that was segmented in that volume, and can be corrected."""
+    if segmentation_node is None or volume_node is None or segmentation_node.GetNodeReference(FOUND) is None:
+        return False
+    return segmentation_node.GetNodeReference(VOLUME) is volume_node
 
 
 def volume_of(segmentation_node: slicer.vtkMRMLSegmentationNode) -> slicer.vtkMRMLScalarVolumeNode:
@@ -135,12 +141,6 @@ def points_of(segmentation_node: slicer.vtkMRMLSegmentationNode) -> Points:
     return points
 
 
-def same_points(a: Points, b: Points) -> bool:
-    """Whether two sets of points are the same, but for the rounding of transforms."""
-    same = a.inside.tolist() == b.inside.tolist()
-    return same and np.allclose(a.ras_mm, b.ras_mm, rtol=0, atol=1e-6)
-
-
 def place_points(segmentation_node: slicer.vtkMRMLSegmentationNode, points: Points) -> None:
     """Makes the points in the scene these, where they are not yet."""
     for role, inside in SIDES.items():
@@ -200,6 +200,13 @@ def show_measures(segmentation_node: slicer.vtkMRMLSegmentationNode, result: Kid
     for (role, _), axis in zip(LINES.items(), _axes(measures), strict=True):
         if (line_node := segmentation_node.GetNodeReference(role)) is not None:
             _draw(line_node, axis)
+
+
+def centre_views_on(segmentation_node: slicer.vtkMRMLSegmentationNode, result: KidneySegmentation) -> None:
+    """All slice views go through the middle of the kidney."""
+    segmentation_node.GetDisplayNode().SetVisibility(True)
+    r, a, s = map(float, result.measures.length_axis.mean(axis=0))
+    slicer.vtkMRMLSliceNode.JumpAllSlices(slicer.mrmlScene, r, a, s, slicer.vtkMRMLSliceNode.CenteredJumpSlice)
 
 
 def report_of(segmentation_node: slicer.vtkMRMLSegmentationNode, result: KidneySegmentation) -> KidneyResult:

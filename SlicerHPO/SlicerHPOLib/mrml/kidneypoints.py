@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import slicer
-import vtk
 
 INSIDE, OUTSIDE = "SlicerHPO.inside", "SlicerHPO.outside"  # roles of references
 _COLOURS = {INSIDE: (0.1, 0.85, 0.2), OUTSIDE: (0.95, 0.15, 0.1)}
+_SEED = (1.0, 0.85, 0.2)
 _DEFINED = slicer.vtkMRMLMarkupsNode.PositionDefined
 
 
@@ -18,13 +18,8 @@ def name_of(role: str) -> str:
 
 def style(node: slicer.vtkMRMLMarkupsFiducialNode, role: str) -> None:
     """Colours and labels of the list."""
-    node.CreateDefaultDisplayNodes()
     node.SetControlPointLabelFormat(f"{name_of(role)}-%d")
-    display = node.GetDisplayNode()
-    display.SetColor(*_COLOURS[role])
-    display.SetSelectedColor(*_COLOURS[role])
-    display.SetPointLabelsVisibility(False)
-    display.SetSnapMode(display.SnapModeUnconstrained)  # a click in a 3D view is no place on a surface
+    _colour(node, _COLOURS[role])
 
 
 def positions(node: slicer.vtkMRMLMarkupsFiducialNode | None) -> np.ndarray:
@@ -42,7 +37,7 @@ def place(node: slicer.vtkMRMLMarkupsFiducialNode, ras_mm: np.ndarray) -> None:
         if not np.array_equal(world(node, index), ras):
             node.SetNthControlPointPositionWorld(index, *map(float, ras))
     for ras in ras_mm[len(_placed(node)) :]:
-        node.AddControlPointWorld(vtk.vtkVector3d(*map(float, ras)))
+        node.AddControlPointWorld(*map(float, ras))
     node.EndModify(was_modified)
 
 
@@ -56,3 +51,26 @@ def world(node: slicer.vtkMRMLMarkupsFiducialNode, index: int) -> np.ndarray:
 def _placed(node: slicer.vtkMRMLMarkupsFiducialNode) -> list[int]:
     count = node.GetNumberOfControlPoints()
     return [index for index in range(count) if node.GetNthControlPointPositionStatus(index) == _DEFINED]
+
+
+def add_seed(name: str) -> slicer.vtkMRMLMarkupsFiducialNode:
+    """A list for one point, from which the classical method starts."""
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", name)
+    node.SetMaximumNumberOfControlPoints(1)
+    _colour(node, _SEED)
+    return node
+
+
+def seed_of(node: slicer.vtkMRMLMarkupsFiducialNode | None) -> tuple[float, float, float] | None:
+    """Its R, A, S in mm in the world, or None if it is not placed."""
+    placed = positions(node)
+    return tuple(map(float, placed[0])) if len(placed) else None
+
+
+def _colour(node: slicer.vtkMRMLMarkupsFiducialNode, colour: tuple[float, float, float]) -> None:
+    node.CreateDefaultDisplayNodes()
+    display = node.GetDisplayNode()
+    display.SetColor(*colour)
+    display.SetSelectedColor(*colour)
+    display.SetPointLabelsVisibility(False)
+    display.SetSnapMode(display.SnapModeUnconstrained)  # a click in a 3D view is no place on a surface
