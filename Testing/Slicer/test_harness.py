@@ -1,6 +1,10 @@
 """The stand-in behaves as Slicer does, and refuses what Slicer does not have."""
 
+import shutil
+import subprocess
+import sys
 import textwrap
+from pathlib import Path
 from typing import Annotated
 
 import pytest
@@ -427,3 +431,192 @@ def test_a_widget_that_cannot_show_a_type_is_refused(scene):
         parameters.connectParametersToGui({"name": qt.QSpinBox()})
     with pytest.raises(ValueError, match="no parameter 'nam'; it has share, name"):
         parameters.connectParametersToGui({"nam": qt.QLineEdit()})
+
+
+# Nodes, files and dialogs are as in Slicer
+
+
+@pytest.fixture
+def selector(scene):
+    """A node selector for volumes over the scene."""
+    import slicer
+
+    selector = slicer.qMRMLNodeComboBox()
+    selector.nodeTypes = ["vtkMRMLScalarVolumeNode"]
+    selector.setMRMLScene(scene)
+    return selector
+
+
+def test_a_selector_without_none_chooses_the_first_node_and_the_next_when_it_goes(selector, scene):
+    first, second = (scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name) for name in ("first", "second"))
+    assert selector.currentNode() is first
+    scene.RemoveNode(first)
+    assert selector.currentNode() is second
+    scene.RemoveNode(second)
+    assert (selector.currentNode(), selector.currentNodeID) == (None, "")
+
+
+def test_a_selector_with_none_chooses_nothing_by_itself_and_keeps_what_was_chosen(selector, scene):
+    selector.noneEnabled = True
+    nodes = [scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name) for name in ("first", "second")]
+    assert selector.currentNode() is None
+    heard = []
+    selector.connect("currentNodeChanged(vtkMRMLNode*)", heard.append)
+    selector.connect("currentNodeChanged(bool)", heard.append)
+    selector.setCurrentNode(nodes[1])
+    selector.setCurrentNode(nodes[1])
+    scene.RemoveNode(nodes[0])
+    assert heard == [nodes[1], True]
+
+
+def test_a_selector_shows_the_nodes_of_its_type_that_are_not_hidden(selector, scene):
+    scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode").SetHideFromEditors(True)
+    scene.AddNewNodeByClass("vtkMRMLSegmentationNode")
+    scene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode")  # a scalar volume, too
+    assert selector.nodeCount() == 1
+    selector.showChildNodeTypes = False
+    assert selector.nodeCount() == 0
+    selector.showHidden = True
+    assert selector.nodeCount() == 1
+
+
+def test_a_selector_adds_nodes_with_its_name_and_attributes(selector, scene):
+    selector.baseName = "Kidney"
+    selector.addAttribute("vtkMRMLScalarVolumeNode", "Modality", "US")
+    scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "other")
+    assert selector.nodeCount() == 0
+    node = selector.addNode()
+    assert (node.GetName(), node.GetAttribute("Modality"), selector.currentNode()) == ("Kidney", "US", node)
+
+
+def test_parameters_come_back_with_a_saved_scene(scene, volume, tmp_path):
+    import enum
+    import pathlib
+
+    import slicer
+    from slicer import vtkMRMLScalarVolumeNode
+    from slicer.parameterNodeWrapper import parameterNodeWrapper
+    from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
+
+    class Side(enum.Enum):
+        LEFT = 1
+        RIGHT = 2
+
+    @parameterNodeWrapper
+    class Parameters:
+        inputVolume: vtkMRMLScalarVolumeNode
+        side: Side
+        folder: pathlib.Path
+        share: float = 0.5
+        count: int = 3
+        name: str = "a b"
+        shown: bool = True
+
+    parameters = Parameters(ScriptedLoadableModuleLogic().getParameterNode())
+    assert (parameters.side, parameters.share, parameters.inputVolume) == (Side.LEFT, 0.5, None)
+    parameters.inputVolume, parameters.side, parameters.folder = volume, Side.RIGHT, pathlib.Path("/a b")
+    parameters.share, parameters.count, parameters.shown = 0.25, 7, False
+    assert slicer.util.saveScene(str(tmp_path / "scene"))
+    scene.Clear(0)
+    assert Parameters(ScriptedLoadableModuleLogic().getParameterNode()).count == 3
+    slicer.util.loadScene(str(next((tmp_path / "scene").glob("*.mrml"))))
+    parameters = Parameters(ScriptedLoadableModuleLogic().getParameterNode())
+    assert parameters.inputVolume.GetName() == "grey"
+    assert (parameters.side, parameters.folder, parameters.share) == (Side.RIGHT, pathlib.Path("/a b"), 0.25)
+    assert (parameters.count, parameters.name, parameters.shown) == (7, "a b", False)
+
+
+def test_several_changes_are_told_once(scene):
+    import slicer
+    from slicer.parameterNodeWrapper import parameterNodeWrapper
+
+    @parameterNodeWrapper
+    class Parameters:
+        first: int
+        second: int
+
+    parameters = Parameters(scene.AddNewNodeByClass("vtkMRMLScriptedModuleNode"))
+    told = []
+    parameters.AddObserver("ModifiedEvent", lambda *_: told.append((parameters.first, parameters.second)))
+    with slicer.util.NodeModify(parameters):
+        parameters.first, parameters.second = 1, 2
+    assert told == [(1, 2)]
+
+
+def test_files_are_read_and_written_as_slicer_does(scene, volume, tmp_path):
+    import numpy as np
+    import slicer
+
+    assert slicer.util.saveNode(volume, str(tmp_path / "volume.nii.gz"))
+    read = slicer.util.loadVolume(str(tmp_path / "volume.nii.gz"), {"name": "read"})
+    assert read.GetName() == "read"
+    assert np.array_equal(slicer.util.arrayFromVolume(read), slicer.util.arrayFromVolume(volume))
+    segmentation = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "parts")
+    segmentation.GetSegmentation().AddEmptySegment("kidney")
+    slicer.util.updateSegmentBinaryLabelmapFromArray(
+        (slicer.util.arrayFromVolume(volume) > 30).astype(np.uint8), segmentation, "kidney", volume
+    )
+    assert slicer.util.saveNode(segmentation, str(tmp_path / "parts.seg.nrrd"))
+    again = slicer.util.loadSegmentation(str(tmp_path / "parts.seg.nrrd"))
+    assert slicer.util.arrayFromSegmentBinaryLabelmap(again, "kidney", volume).any()
+    with pytest.raises(RuntimeError, match="Failed to load node from file"):
+        slicer.util.loadVolume(str(tmp_path / "none.nii.gz"))
+
+
+def test_a_question_gets_the_answer_that_the_test_gives(dialogs):
+    import qt
+    import slicer
+
+    assert slicer.util.confirmOkCancelDisplay("Replace the result?")
+    dialogs.answer = False
+    assert not slicer.util.confirmYesNoDisplay("Go on?")
+    dialogs.path = "/tmp/result.csv"
+    assert qt.QFileDialog.getSaveFileName(None, "Export", "", "*.csv") == "/tmp/result.csv"
+    slicer.util.warningDisplay("Low confidence.")
+    assert [(shown.kind, shown.text) for shown in dialogs] == [
+        ("question", "Replace the result?"),
+        ("question", "Go on?"),
+        ("file", "Export"),
+        ("warning", "Low confidence."),
+    ]
+
+
+def test_slice_views_and_layout_of_the_application_work_on_the_scene(scene, volume):
+    import slicer
+
+    slicer.util.setSliceViewerLayers(background=volume, fit=True)
+    layout = slicer.app.layoutManager()
+    assert layout.sliceViewNames() == ["Red", "Yellow", "Green"]
+    red = layout.sliceWidget("Red")
+    assert red.sliceLogic().GetSliceCompositeNode().GetBackgroundVolumeID() == volume.GetID()
+    slicer.vtkMRMLSliceNode.JumpAllSlices(scene, 3, 4, 5)
+    assert red.mrmlSliceNode().GetSliceOffset() == pytest.approx(5)
+    layout.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpPlotView)
+    assert layout.layout == slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpPlotView
+
+
+def test_switching_modules_leaves_one_panel_and_enters_the_other(tiny, open_panel, monkeypatch):
+    import slicer
+
+    panel = open_panel(tiny)
+    assert panel._parameterNodeGuiTag is not None
+    slicer.util.selectModule("Welcome")
+    assert panel._parameterNodeGuiTag is None
+    slicer.util.selectModule("Tiny")
+    assert panel._parameterNodeGuiTag is not None
+    assert slicer.util.getModuleLogic("Tiny") is panel.logic
+
+
+def test_an_exception_in_a_callback_that_no_dialog_showed_fails_the_test(tmp_path):
+    folder = Path(__file__).parent
+    shutil.copy(folder / "conftest.py", tmp_path)
+    (tmp_path / "harness").symlink_to(folder / "harness")
+    (tmp_path / "test_it.py").write_text(
+        "def test_it(scene):\n    import qt\n    button = qt.QPushButton()\n"
+        "    button.connect('clicked()', lambda: 1 / 0)\n    button.click()\n"
+    )
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert "An exception was raised in a callback and not shown to the user" in done.stdout
+    assert "ZeroDivisionError" in done.stdout
+    assert "1 passed, 1 error" in done.stdout
