@@ -117,21 +117,47 @@ def run(*command, **options) -> str:
     return done.stdout
 
 
-def test_cmake_installs_every_file_and_the_installed_library_finds_its_models(configured, tmp_path):
-    run("cmake", "--build", configured, "--target", "install", env={**os.environ, "DESTDIR": str(tmp_path)})
-    scripted = tmp_path / "installed/lib/Slicer-5.12/qt-scripted-modules"
+@pytest.fixture(scope="module")
+def installed(configured, tmp_path_factory):
+    """The folder qt-scripted-modules of the extension as it is installed."""
+    folder = tmp_path_factory.mktemp("installed")
+    run("cmake", "--build", configured, "--target", "install", env={**os.environ, "DESTDIR": str(folder)})
+    return folder / "installed/lib/Slicer-5.12/qt-scripted-modules"
+
+
+def test_an_installation_is_complete(installed):
     for module in MODULES:
-        assert (scripted / f"{module}.py").is_file()
-        assert (scripted / f"Resources/UI/{module}.ui").is_file()
-        assert (scripted / f"Resources/Icons/{module}.png").is_file()
-    assert len(list((scripted / "SlicerHPOLib").rglob("*.py"))) == len(tree("SlicerHPO/SlicerHPOLib", "*.py"))
+        assert (installed / f"{module}.py").is_file()
+        assert (installed / f"Resources/UI/{module}.ui").is_file()
+        assert (installed / f"Resources/Icons/{module}.png").is_file()
+    assert len(list((installed / "SlicerHPOLib").rglob("*.py"))) == len(tree("SlicerHPO/SlicerHPOLib", "*.py"))
+
+
+def test_the_installed_library_finds_its_models(installed):
     code = (
-        "from SlicerHPOLib import bundle, files\n"
-        "print(*[bundle.read_bundle(f).folder for f in bundle.available_bundles()], *files.SAMPLES.rglob('*.nii.gz'))"
+        "from SlicerHPOLib import bundle\n"
+        "print(*[bundle.read_bundle(folder).folder for folder in bundle.available_bundles()])"
     )
-    paths = run(sys.executable, "-c", code, cwd=scripted, env={**os.environ, "PYTHONPATH": str(scripted)}).split()
-    assert len(paths) == 2 + len(tree("Resources/SampleData", "*.nii.gz"))
-    assert all(Path(path).is_relative_to(scripted / "Resources") for path in paths)
+    paths = run(sys.executable, "-c", code, cwd=installed, env={**os.environ, "PYTHONPATH": str(installed)}).split()
+    assert [Path(path).parent for path in paths] == [installed / "Resources/Models"] * 2
+
+
+def test_the_installed_modules_offer_their_samples_and_import_no_torch(core, installed):
+    code = (
+        f"import sys; sys.path.insert(0, {str(ROOT / 'Testing/Slicer')!r})\n"
+        "from pathlib import Path\n"
+        "from harness import install, sampledata, session\n"
+        "core = install.install()\n"
+        f"for name in {MODULES}: session.open_panel(session.load_module(Path({str(installed)!r}, name + '.py')))\n"
+        "print(*[uri for source in sampledata.registered.values() for uri in source.uris])\n"
+        "print('torch' in sys.modules)\n"
+        "session.close_panels()\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(installed)}
+    *_, uris, torch = run(sys.executable, "-c", code, cwd=installed, env=environment).splitlines()
+    assert len(uris.split()) == len(tree("Resources/SampleData", "*.nii.gz"))
+    assert all(uri.startswith((installed / "Resources/SampleData").as_uri()) for uri in uris.split())
+    assert torch == "False"
 
 
 def test_ctest_runs_the_own_tests_of_both_modules_in_slicer(configured):
@@ -190,6 +216,16 @@ def test_the_icons_are_those_that_the_script_draws(tmp_path, monkeypatch):
     for name, path in targets.items():
         kept, drawn = (np.asarray(image.open(file), dtype=float) for file in (path, tmp_path / f"{name}.png"))
         assert np.abs(kept - drawn).mean() < 1, f"{path} is old: python Resources/Icons/draw.py"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_is_written_for_the_python_of_slicer(module):
+    for path in (ROOT / "SlicerHPO" / module).rglob("*.py"):
+        text = path.read_text()
+        assert len(text.splitlines()) <= 600, path
+        assert not re.findall(r"^(?:import|from) torch", text, re.MULTILINE), path
+        # Qt's scoped names, which PySide6 has and the Qt 5 of many a Slicer has not
+        assert not re.findall(r"qt\.Q\w+\.[A-Z]\w+\.[A-Z]\w+|\.exec\(", text), path
 
 
 def test_the_checkout_stays_below_60_mb():
