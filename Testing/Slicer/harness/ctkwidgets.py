@@ -27,7 +27,7 @@ class ctkCollapsibleButton(QtWidgets.QAbstractButton):
         self.text = text
         self.checkable = True
         self.checked = True
-        self.setContentsMargins(4, _HEADER + 2, 4, 2)
+        self.setContentsMargins(0, _HEADER, 0, 0)
         self.toggled.connect(lambda checked: self._show_contents(checked))
 
     def _is_collapsed(self):
@@ -74,8 +74,13 @@ class ctkCollapsibleButton(QtWidgets.QAbstractButton):
 
     def paintEvent(self, _event):
         painter = QtGui.QPainter(self)
-        painter.fillRect(0, 0, self.width, _HEADER, self.palette.color(QtGui.QPalette.ColorRole.Button))
-        painter.drawText(8, 18, f"{'▸' if self.collapsed else '▾'}  {self.text}")
+        painter.setRenderHint(QtGui.QPainter.RenderHint.Antialiasing)
+        group = QtGui.QPalette.ColorGroup.Normal if self.enabled else QtGui.QPalette.ColorGroup.Disabled
+        painter.setPen(self.palette.color(group, QtGui.QPalette.ColorRole.Mid))
+        painter.setBrush(self.palette.color(group, QtGui.QPalette.ColorRole.Button).darker(106))
+        painter.drawRoundedRect(QtCore.QRectF(0.5, 0.5, self.width - 1, _HEADER - 1), 3, 3)
+        painter.setPen(self.palette.color(group, QtGui.QPalette.ColorRole.ButtonText))
+        painter.drawText(10, 18, f"{'▸' if self.collapsed else '▾'}  {self.text}")
         painter.end()
 
 
@@ -109,10 +114,6 @@ class ctkSliderWidget(QtWidgets.QWidget):
     pageStep = stored(float, "pageStep", 10.0)
     tracking = stored(bool, "tracking", True)
     spinBoxVisible = forwarded(bool, "_spin", "visible")
-
-    def setRange(self, minimum, maximum):
-        """As in CTK, a method of the class that PythonQt reaches."""
-        self._spin.setRange(minimum, maximum)
 
     def setValue(self, value):
         """Slot."""
