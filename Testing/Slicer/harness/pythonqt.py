@@ -12,6 +12,7 @@ import contextlib
 import ctypes
 import inspect
 import re
+import sys
 
 from PySide6 import QtCore, QtGui, QtUiTools, QtWidgets
 
@@ -38,6 +39,9 @@ def install() -> None:
     if _installed:
         return
     _installed = True
+    if sys.version_info < (3, 12):  # before None was immortal
+        # Each call of PySide6 6.12 that returns nothing takes a reference from None; at 0 the process would end.
+        ctypes.c_ssize_t.from_address(id(None)).value += 1 << 40
     for cls in _qt_classes():
         if issubclass(cls, QtCore.QObject):
             _properties_as_attributes(cls)
