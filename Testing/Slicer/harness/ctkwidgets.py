@@ -85,7 +85,7 @@ class ctkCollapsibleButton(QtWidgets.QAbstractButton):
 
 
 class ctkSliderWidget(QtWidgets.QWidget):
-    """A slider and a spin box with one value."""
+    """A slider and a spin box with one value. The range is set by its two ends: CTK's setRange is no slot."""
 
     valueChanged = QtCore.Signal(float)
     valueIsChanging = QtCore.Signal(float)

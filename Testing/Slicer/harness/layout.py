@@ -47,7 +47,7 @@ class LayoutManager:
         return self._three_d if index == 0 else None
 
     def resetThreeDViews(self):
-        self._three_d.reset_count += 1
+        self._three_d.threeDView().resetFocalPoint()
 
     def resetSliceViews(self):
         for widget in self._slices.values():
@@ -75,21 +75,35 @@ class SliceWidget:
 
 
 class ThreeDWidget:
-    """qMRMLThreeDWidget, which is its own view here."""
+    """qMRMLThreeDWidget."""
 
     def __init__(self, core):
-        self.reset_count = 0
-        self._core = core
+        self._view = ThreeDView(core)
 
     def threeDView(self):
-        return self
+        return self._view
+
+    def mrmlViewNode(self):
+        return self._view.mrmlViewNode()
+
+
+class ThreeDView:
+    """qMRMLThreeDView, which is not drawn.
+
+    Attributes:
+        fitted: how often it was fitted to what it shows, for tests.
+    """
+
+    def __init__(self, core):
+        self.fitted = 0
+        self._core = core
 
     def mrmlViewNode(self):
         node = self._core.scene.GetSingletonNode("1", "vtkMRMLViewNode")
         return node or self._core.scene.AddNewNodeByClass("vtkMRMLViewNode")
 
     def resetFocalPoint(self):
-        self.reset_count += 1
+        self.fitted += 1
 
     def resetCamera(self):
-        self.reset_count += 1
+        self.fitted += 1
