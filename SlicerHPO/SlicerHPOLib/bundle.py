@@ -19,6 +19,7 @@ import re
 import stat
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -221,6 +222,16 @@ def available_bundles() -> list[Path]:
         for folder in sorted(place.iterdir())
         if not folder.name.startswith(".") and (folder / MANIFEST).is_file()
     ]
+
+
+def model_names(task: str) -> list[str]:
+    """The names of the models there are for a task; broken ones are left out."""
+    names = []
+    for folder in available_bundles():
+        with suppress(BundleError):
+            if read_manifest(folder)[0]["task"] == task:
+                names.append(folder.name)
+    return list(dict.fromkeys(names))
 
 
 def _places() -> list[Path]:

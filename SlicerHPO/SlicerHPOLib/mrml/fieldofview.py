@@ -21,7 +21,7 @@ from ..image import Image
 from ..results import Result
 from ..segmentation import Segment
 from .scene import beside, unchanged_on_failure
-from .slabs import corners, surface
+from .slabs import corners, section, surface
 from .tables import fill_table
 from .volumes import NodeError, unchecked_image_of
 
@@ -29,7 +29,7 @@ ROLE = "SlicerHPO.FieldOfView"  # references between volume and table; the table
 CLOSED_SURFACE = "Closed surface"
 BOUNDARY = "boundary"  # the series and its column
 _GREY = (0.3, 0.3, 0.3)
-_MOVED_MM = _THIN_MM = 1e-3
+_MOVED_MM = 1e-3
 _PARTS = {
     "segmentation": "body regions",
     "curves": "class probabilities",
@@ -142,9 +142,8 @@ def middle_of(volume_node: slicer.vtkMRMLScalarVolumeNode, region: str) -> np.nd
     """(3,) RAS mm: the middle of the axial plane half-way through a region of a volume. Raises as `located`."""
     image, found = located(volume_node, region)
     s = corners(image, found.from_mm, found.to_mm)[:, 2]
-    half_way = (s.min() + s.max()) / 2
-    section = corners(image, half_way - _THIN_MM, half_way + _THIN_MM)
-    return (section.min(axis=0) + section.max(axis=0)) / 2
+    middle = section(image, (s.min() + s.max()) / 2)
+    return (middle.min(axis=0) + middle.max(axis=0)) / 2
 
 
 def show_only_slabs_of(volume_node: slicer.vtkMRMLScalarVolumeNode | None, visible: bool) -> None:
@@ -253,8 +252,8 @@ def _fill_segmentation(
         display = node.GetDisplayNode()
         display.SetPreferredDisplayRepresentationName2D(CLOSED_SURFACE)
         display.SetPreferredDisplayRepresentationName3D(CLOSED_SURFACE)
-        display.SetOpacity2DFill(0.25)
-        display.SetOpacity2DOutline(0.8)
+        display.SetOpacity2DFill(0.2)  # the image is what is looked at
+        display.SetOpacity2DOutline(1.0)
         display.SetOpacity3D(0.35)
     for region in [segmentation.GetNthSegmentID(n) for n in range(segmentation.GetNumberOfSegments())]:
         if region not in slabs:
