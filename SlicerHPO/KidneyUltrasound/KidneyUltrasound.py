@@ -1,6 +1,5 @@
 """Kidney Ultrasound: the kidney in a 3D ultrasound volume, corrected by points until it is right."""
 
-import enum
 import sys
 from pathlib import Path
 
@@ -24,6 +23,8 @@ try:
 except ImportError:  # run from the source tree
     sys.path.append(str(Path(__file__).resolve().parents[1]))
 
+from KidneyUltrasoundLib.Choices import Method, Side
+from KidneyUltrasoundLib.CorrectionPoints import CorrectionPoints
 from SlicerHPOLib.background import Status
 from SlicerHPOLib.bundle import available_bundles, read_manifest
 from SlicerHPOLib.files import SAMPLES
@@ -35,6 +36,7 @@ from SlicerHPOLib.kidney.session import KidneySession
 from SlicerHPOLib.mrml import kidney, kidneypoints, kidneyrun
 from SlicerHPOLib.mrml.kidneycorrections import KidneyCorrections
 from SlicerHPOLib.mrml.packages import ensure_packages
+from SlicerHPOLib.mrml.scene import show_in_slice_views
 from SlicerHPOLib.segmentation import write_segmentation
 
 
@@ -74,34 +76,6 @@ def registerSampleData():
         )
 
 
-class Method(enum.Enum):
-    """How the kidney is found."""
-
-    DEFORMATION = "deformation"
-    UNET = "unet"
-    CLASSICAL = "classical"
-
-    def label(self):
-        """Shown in the panel."""
-        return {
-            Method.DEFORMATION: _("Deformed template (recommended)"),
-            Method.UNET: _("Network alone, no template"),
-            Method.CLASSICAL: _("Classical, from a seed point"),
-        }[self]
-
-
-class Side(enum.Enum):
-    """Which kidney it is; the image does not tell."""
-
-    UNKNOWN = ""
-    LEFT = "left"
-    RIGHT = "right"
-
-    def label(self):
-        """Shown in the panel."""
-        return {Side.UNKNOWN: _("Not stated"), Side.LEFT: _("Left kidney"), Side.RIGHT: _("Right kidney")}[self]
-
-
 @parameterNodeWrapper
 class KidneyUltrasoundParameterNode:
     """What the panel holds.
@@ -121,7 +95,7 @@ class KidneyUltrasoundParameterNode:
 class KidneyUltrasoundWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     """The panel."""
 
-    POLL_MS, SETTLED_MS, DOUBLE_CLICK_MS = 100, 300, 500
+    POLL_MS, DOUBLE_CLICK_MS = 100, 500
 
     def __init__(self, parent=None):
         ScriptedLoadableModuleWidget.__init__(self, parent)
@@ -129,8 +103,7 @@ class KidneyUltrasoundWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.logic = None
         self._parameterNode = None
         self._parameterNodeGuiTag = None
-        self._observedNodes = ()  # the seed point, and those of the segmentation that the user can change
-        self._dragging = False
+        self._shown = None, None  # input volume and segmentation
 
     def setup(self):
         ScriptedLoadableModuleWidget.setup(self)
@@ -141,9 +114,15 @@ class KidneyUltrasoundWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.logic = KidneyUltrasoundLogic()
 
         self._runTimer = self._timer(self.POLL_MS, self.onRunTimer, singleShot=False)
-        self._pointsTimer = self._timer(0, self.onPointsTimer)  # one update for all events of a mouse move
-        self._settledTimer = self._timer(self.SETTLED_MS, self.onSettledTimer)
-        self._applyTimer = self._timer(self.DOUBLE_CLICK_MS, self._checkCanApply)
+        self._clickTimer = self._timer(self.DOUBLE_CLICK_MS, self._checkCanApply)
+        self._points = CorrectionPoints(
+            [self.ui.insidePlaceWidget, self.ui.outsidePlaceWidget],
+            onPlace=self.onPlace,
+            onChange=self.onPointsChanged,
+            onSettle=self.onPointsSettled,
+        )
+        self.ui.seedPlaceWidget.placeMultipleMarkups = slicer.qSlicerMarkupsPlaceWidget.ForcePlaceSingleMarkup
+        self.ui.segmentationSelector.addAttribute("vtkMRMLSegmentationNode", kidney.SIDE)  # only kidneys
 
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
@@ -155,10 +134,6 @@ class KidneyUltrasoundWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.redoButton.connect("clicked(bool)", self.onRedoButton)
         self.ui.exportSegmentationButton.connect("clicked(bool)", self.onExportSegmentationButton)
         self.ui.exportReportButton.connect("clicked(bool)", self.onExportReportButton)
-        for placeWidget in (self.ui.insidePlaceWidget, self.ui.outsidePlaceWidget):
-            placeWidget.placeMultipleMarkups = slicer.qSlicerMarkupsPlaceWidget.ForcePlaceMultipleMarkups
-            placeWidget.connect("activeMarkupsPlaceModeChanged(bool)", self.onPlaceModeChanged)
-        self.ui.seedPlaceWidget.placeMultipleMarkups = slicer.qSlicerMarkupsPlaceWidget.ForcePlaceSingleMarkup
         self.initializeParameterNode()
 
     def _timer(self, milliseconds, slot, singleShot=True):
@@ -170,8 +145,8 @@ class KidneyUltrasoundWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def cleanup(self):
         self.logic.cancelProcess()
-        for timer in (self._runTimer, self._pointsTimer, self._settledTimer, self._applyTimer):
-            timer.stop()
+        self._runTimer.stop()
+        self._clickTimer.stop()
         self.setParameterNode(None)
         self.removeObservers()
 
@@ -180,11 +155,10 @@ class KidneyUltrasoundWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def exit(self):
         self._stopPlacing()
-        self.setParameterNode(None)
+        self.setParameterNode(None)  # what is running goes on
 
     def onSceneStartClose(self, caller, event):
         self.logic.cancelProcess()
-        self._runTimer.stop()
         self.setParameterNode(None)
 
     def onSceneEndClose(self, caller, event):
@@ -216,58 +190,60 @@ class KidneyUltrasoundWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.addObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParameterNodeModified)
             self.onParameterNodeModified()
         else:
-            self._observe([])
+            self._points.watch([None, None])
+            self._shown = None, None
 
     def onParameterNodeModified(self, caller=None, event=None):
         node = self._parameterNode
-        if node.segmentation and node.inputVolume and not self.logic.isResultOf(node.segmentation, node.inputVolume):
-            node.segmentation = self.logic.resultOf(node.inputVolume)  # which comes back here
-            return
-        if node.method == Method.CLASSICAL and not node.seedPoint:
-            node.seedPoint = self.logic.addSeedPointNode()
-            return
+        if self._follow(node):
+            return  # the change has come back here
         for widget in (self.ui.seedLabel, self.ui.seedPlaceWidget):
             widget.visible = node.method == Method.CLASSICAL
         self.ui.seedPlaceWidget.setCurrentNode(node.seedPoint)
-        inside, outside = self.logic.pointNodes(node.segmentation)
-        self.ui.insidePlaceWidget.setCurrentNode(inside)
-        self.ui.outsidePlaceWidget.setCurrentNode(outside)
+        self.removeObservers(self._checkCanApply)
+        if node.seedPoint:
+            self.addObserver(node.seedPoint, vtk.vtkCommand.ModifiedEvent, self._checkCanApply)
+        self._points.watch(self.logic.pointNodes(node.segmentation))
         self.ui.measuresView.setMRMLTableNode(self.logic.measuresNode(node.segmentation))
-        self._observe([points for points in (node.seedPoint, inside, outside) if points])
-        if node.segmentation:
-            self.logic.setSide(node.segmentation, node.side.value)
+        self.logic.setSide(node.segmentation, node.side.value)
         self._checkCanApply()
 
-    def _observe(self, pointNodes):
-        if list(self._observedNodes) == pointNodes:
-            return
-        for method in (self.onPointModified, self.onDragStarted, self.onDragEnded):
-            self.removeObservers(method)
-        self._observedNodes = tuple(pointNodes)
-        for node in pointNodes:
-            for event in (node.PointModifiedEvent, node.PointPositionDefinedEvent, node.PointRemovedEvent):
-                self.addObserver(node, event, self.onPointModified)
-            self.addObserver(node, node.PointStartInteractionEvent, self.onDragStarted)
-            self.addObserver(node, node.PointEndInteractionEvent, self.onDragEnded)
+    def _follow(self, node):
+        """Sets what depends on the parameter that was changed; whether there was anything to set."""
+        (volume, segmentation), shown = (node.inputVolume, node.segmentation), self._shown
+        self._shown = volume, segmentation
+        if segmentation and segmentation is not shown[1]:
+            volumeOfIt, side = self.logic.volumeOf(segmentation), Side(self.logic.sideOf(segmentation))
+            if volumeOfIt is not volume or side != node.side:
+                node.inputVolume, node.side = volumeOfIt, side
+                return True
+        elif volume is not shown[0] and self.logic.resultOf(volume) is not segmentation:
+            node.segmentation = self.logic.resultOf(volume)
+            return True
+        if node.method == Method.CLASSICAL and not node.seedPoint:
+            node.seedPoint = self.logic.addSeedPointNode()
+            return True
+        return False
 
     # Segmenting
 
     def _checkCanApply(self, caller=None, event=None):
         """Enables the buttons that make sense now; what is not enabled says why."""
         node, running = self._parameterNode, self.logic.isRunning
-        why = ""
-        if node and not running:
-            seedPoint = self.logic.seedPointOf(node.seedPoint) if node.method == Method.CLASSICAL else None
-            why = self.logic.whyNot(node.inputVolume, node.method.value, seedPoint)
+        why = self.logic.whyNot(node.inputVolume, node.method.value, self._seedPoint()) if node and not running else ""
         self.ui.applyButton.text = _("Cancel") if running else _("Apply")
-        self.ui.applyButton.enabled = bool(node) and not why and not self._applyTimer.isActive()
+        self.ui.applyButton.enabled = bool(node) and not why and not self._clickTimer.isActive()
         self.ui.applyButton.toolTip = why or (_("Stop the computation.") if running else _("Find the kidney."))
         self.ui.inputsCollapsibleButton.enabled = not running
         self.ui.progressBar.visible = running
         self._checkCanCorrect()
 
+    def _seedPoint(self):
+        node = self._parameterNode
+        return self.logic.seedPointOf(node.seedPoint) if node.method == Method.CLASSICAL else None
+
     def onApplyButton(self):
-        self._applyTimer.start()  # the second click of a double click shall not cancel
+        self._clickTimer.start()  # the second click of a double click shall not cancel
         try:
             if self.logic.isRunning:
                 self.logic.cancelProcess()
@@ -280,7 +256,7 @@ class KidneyUltrasoundWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
                     node.inputVolume,
                     node.method.value,
                     model=node.model,
-                    seedPoint=self.logic.seedPointOf(node.seedPoint) if node.method == Method.CLASSICAL else None,
+                    seedPoint=self._seedPoint(),
                     side=node.side.value,
                     outputSegmentation=node.segmentation,
                     interactive=True,
@@ -302,9 +278,10 @@ class KidneyUltrasoundWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
                 return
             with slicer.util.tryWithErrorDisplay(_("The kidney could not be segmented."), waitCursor=True):
                 segmentation = self.logic.finishProcess()
-                self._parameterNode.segmentation = segmentation
+                self.logic.getParameterNode().segmentation = segmentation  # maybe of a panel that was left
                 self.logic.showInViews(segmentation)
                 self._show(self.ui.statusLabel, " ".join(self.logic.notes))
+                self._points.tellSettled()
         finally:
             self._checkCanApply()
 
@@ -334,36 +311,21 @@ class KidneyUltrasoundWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.redoButton.enabled = can and self.logic.canRedo(segmentation)
         self._show(self.ui.warningLabel, " ".join(self.logic.warnings(segmentation)) if can else "")
 
-    def onPlaceModeChanged(self, active):
-        if active and self._parameterNode:
-            self.logic.prepareCorrections(self._parameterNode.segmentation)
+    def onPlace(self):
+        self.logic.prepareCorrections(self._parameterNode.segmentation)
 
-    def onPointModified(self, caller, event):
-        self._pointsTimer.start()
-
-    def onDragStarted(self, caller, event):
-        self._dragging = True
-
-    def onDragEnded(self, caller, event):
-        self._dragging = False
-        self._pointsTimer.start()
-
-    def onPointsTimer(self):
-        if not self._parameterNode or not self.logic.canCorrect(self._parameterNode.segmentation):
-            self._checkCanApply()
-            return
+    def onPointsChanged(self, dragging):
         try:
-            self.logic.updateFromPoints(self._parameterNode.segmentation, preview=self._dragging)
+            self.logic.updateFromPoints(self._parameterNode.segmentation, preview=dragging)
             self._show(self.ui.messageLabel, "")
         except CorrectionError as error:
-            self._show(self.ui.messageLabel, str(error) if self._dragging else _("Taken back: {0}").format(error))
-        self._settledTimer.start()
+            self._points.forget()  # they were put back
+            self._show(self.ui.messageLabel, str(error) if dragging else _("Taken back: {0}").format(error))
         self._checkCanApply()
 
-    def onSettledTimer(self):
-        if self._parameterNode and not self._dragging:
-            with slicer.util.tryWithErrorDisplay(_("The kidney could not be measured.")):
-                self.logic.updateMeasures(self._parameterNode.segmentation)
+    def onPointsSettled(self):
+        with slicer.util.tryWithErrorDisplay(_("The kidney could not be measured.")):
+            self.logic.updateMeasures(self.logic.getParameterNode().segmentation)
 
     def onUndoButton(self):
         self._step(self.logic.undo)
@@ -375,12 +337,12 @@ class KidneyUltrasoundWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         with slicer.util.tryWithErrorDisplay(_("The points could not be changed.")):
             change(self._parameterNode.segmentation)
         self._show(self.ui.messageLabel, "")
-        self._settledTimer.start()
+        self._points.tellSettled()
         self._checkCanApply()
 
     def _stopPlacing(self):
-        for placeWidget in (self.ui.seedPlaceWidget, self.ui.insidePlaceWidget, self.ui.outsidePlaceWidget):
-            placeWidget.setPlaceModeEnabled(False)
+        self._points.stopPlacing()
+        self.ui.seedPlaceWidget.setPlaceModeEnabled(False)
 
     # Exporting
 
@@ -461,9 +423,11 @@ class KidneyUltrasoundLogic(ScriptedLoadableModuleLogic):
         )
         try:
             self._run.wait(job or Job())
-            return self.finishProcess()
+            segmentation = self.finishProcess()
         finally:
             self.cancelProcess()
+        self.updateMeasures(segmentation)
+        return segmentation
 
     # In steps, for the panel
 
@@ -507,7 +471,7 @@ class KidneyUltrasoundLogic(ScriptedLoadableModuleLogic):
             self._run = None
 
     def finishProcess(self):
-        """Puts the answer into the scene; returns and raises as `process`."""
+        """Puts the answer into the scene, but for its measures; returns and raises as `process`."""
         run, self._run = self._run, None
         segmentation, session, self.notes = run.finish()
         self._corrections.keep(segmentation, session)
@@ -523,9 +487,13 @@ class KidneyUltrasoundLogic(ScriptedLoadableModuleLogic):
         """The newest kidney that was segmented in a volume, or None."""
         return kidney.segmentation_of(inputVolume)
 
-    def isResultOf(self, segmentation, inputVolume):
-        """Whether a segmentation is a kidney that was segmented in this volume."""
-        return kidney.is_of(segmentation, inputVolume)
+    def volumeOf(self, segmentation):
+        """The volume in which a kidney was segmented, or None if it is gone."""
+        return segmentation.GetNodeReference(kidney.VOLUME)
+
+    def sideOf(self, segmentation):
+        """ "left", "right", or "" where it is not known."""
+        return segmentation.GetAttribute(kidney.SIDE) or ""
 
     def result(self, segmentation):
         """The library's answer: mask, measures, warnings, points. Raises NodeError if its volume is gone."""
@@ -550,7 +518,7 @@ class KidneyUltrasoundLogic(ScriptedLoadableModuleLogic):
 
     def showInViews(self, segmentation):
         """Shows a result in slice and 3D views, with its volume behind it."""
-        slicer.util.setSliceViewerLayers(background=kidney.volume_of(segmentation))
+        show_in_slice_views(kidney.volume_of(segmentation))
         kidney.centre_views_on(segmentation, self.result(segmentation))
         threeDWidget = slicer.app.layoutManager().threeDWidget(0)
         if threeDWidget:

@@ -40,11 +40,17 @@ def segmented(kidney, volume_node, side="", **changes):
 
     found = found_in(image_of(volume_node), **changes)
     node = kidney.add_kidney(volume_node, found, to_world(volume_node), ("toy", "abc"))
-    result = kidney.session_of(node).result
+    result = session_of(kidney, node).result
     kidney.show(node, result)
     kidney.set_side(node, side)
     kidney.show_measures(node, result)
     return node, result
+
+
+def session_of(kidney, node):
+    from SlicerHPOLib.kidney.session import KidneySession
+
+    return KidneySession(kidney.found_of(node), kidney.points_of(node))
 
 
 def mask_in(node, volume_node):
@@ -171,7 +177,7 @@ def test_a_moved_volume_takes_kidney_points_and_axes_along(kidney):
     from SlicerHPOLib.mrml.volumes import vtk_matrix
 
     volume_node.GetParentTransformNode().SetMatrixTransformToParent(vtk_matrix(move))
-    after = kidney.session_of(node)
+    after = session_of(kidney, node)
     np.testing.assert_allclose(after.points.ras_mm[0], move[:3, :3] @ point + move[:3, 3])
     np.testing.assert_array_equal(after.result.mask > 0, result.mask > 0)
     assert after.result.measures.volume_ml == pytest.approx(result.measures.volume_ml, rel=1e-3)
@@ -182,13 +188,13 @@ def test_what_was_found_comes_back_to_the_last_bit(kidney):
 
     volume_node = a_volume_node(matrix_of(TURN))
     node, _ = segmented(kidney, volume_node, note='Look: "again", & again; 100 %.')
-    before, after = found_in(image_of(volume_node)), kidney.session_of(node).found
+    before, after = found_in(image_of(volume_node)), session_of(kidney, node).found
     np.testing.assert_array_equal(after.phi, before.phi)
     np.testing.assert_array_equal(after.modes, before.modes)
     np.testing.assert_allclose(after.grid.ijk_to_ras, before.grid.ijk_to_ras)
     assert after.description == before.description | {"note": 'Look: "again", & again; 100 %.'}
     unet, _ = segmented(kidney, volume_node, method="unet", modes=None)
-    assert kidney.session_of(unet).found.modes is None
+    assert session_of(kidney, unet).found.modes is None
 
 
 @pytest.mark.parametrize("matrix", [matrix_of(TURN), LEFT_HANDED], ids=["oblique", "left-handed"])
@@ -197,7 +203,7 @@ def test_a_saved_and_reloaded_scene_goes_on(kidney, tmp_path, matrix):
 
     volume_node = a_volume_node(matrix, matrix_of((0.5, 0.1, -0.3), (1, 1, 1)))
     node, _ = segmented(kidney, volume_node, note='Look: "again", & again; 100 %.')
-    session = kidney.session_of(node)
+    session = session_of(kidney, node)
     before = session.add_inside(centre_of(session.found.image) + (23, 0, 0))
     kidney.place_points(node, session.points)
     name = node.GetName()
@@ -207,7 +213,7 @@ def test_a_saved_and_reloaded_scene_goes_on(kidney, tmp_path, matrix):
     assert slicer.mrmlScene.ReadFromMRB(path)
     node = slicer.util.getNode(name)
     assert kidney.segmentation_of(kidney.volume_of(node)) is node
-    after = kidney.session_of(node)
+    after = session_of(kidney, node)
     assert after.found.note == before.warnings[0] and len(after.points) == 1
     assert after.result.measures.volume_ml == pytest.approx(before.measures.volume_ml, rel=1e-4)
     assert (after.result.mask > 0).sum() == (before.mask > 0).sum()
@@ -255,7 +261,7 @@ def test_other_segments_of_a_node_stay_as_they_are(kidney):
     kidney.slicer.util.updateSegmentBinaryLabelmapFromArray(
         (result.mask > 0).astype(np.uint8), node, "tumour", volume_node
     )
-    smaller = kidney.session_of(node).add_outside(centre_of(result.image) + (0, 10, 0))
+    smaller = session_of(kidney, node).add_outside(centre_of(result.image) + (0, 10, 0))
     kidney.show(node, smaller)
     tumour = kidney.slicer.util.arrayFromSegmentBinaryLabelmap(node, "tumour", volume_node)
     np.testing.assert_array_equal(tumour > 0, result.mask > 0)
@@ -273,7 +279,7 @@ def test_without_volume_or_what_was_found_it_says_what_to_do(kidney, scene, lost
     else:
         scene.RemoveNode(volume_node if lost == "volume" else node.GetNodeReference(kidney.FOUND))
     with pytest.raises(NodeError, match="segment"):
-        kidney.session_of(node)
+        session_of(kidney, node)
     assert lost == "never" or kidney.segmentation_of(volume_node) is None
 
 

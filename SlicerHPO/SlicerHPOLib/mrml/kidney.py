@@ -20,7 +20,7 @@ from ..kidney.measures import Measures
 from ..kidney.points import Points
 from ..kidney.results import KidneyResult
 from ..kidney.segmentation import KidneySegmentation
-from ..kidney.session import FoundKidney, KidneySession
+from ..kidney.session import FoundKidney
 from ..segmentation import KIDNEY, LEFT_KIDNEY, RIGHT_KIDNEY, Segment
 from . import kidneyfound, kidneypoints
 from .scene import beside
@@ -113,20 +113,14 @@ def nodes_of(segmentation_node: slicer.vtkMRMLSegmentationNode) -> list[slicer.v
     return [segmentation_node, *(node for node in nodes if node is not None)]
 
 
-def session_of(segmentation_node: slicer.vtkMRMLSegmentationNode) -> KidneySession:
-    """What was found, with the points as they are in the scene, to go on from.
-
-    Raises:
-        NodeError: the volume or what was found in it is gone.
-        CorrectionError: a point cannot be honoured.
-    """
+def found_of(segmentation_node: slicer.vtkMRMLSegmentationNode) -> FoundKidney:
+    """What was found, as it lies in the world now. Raises NodeError if the volume or what was found in it is gone."""
     image = unchecked_image_of(volume_of(segmentation_node))
-    found = kidneyfound.restored(segmentation_node.GetNodeReference(FOUND), image)
-    return KidneySession(found, points_of(segmentation_node))
+    return kidneyfound.restored(segmentation_node.GetNodeReference(FOUND), image)
 
 
 def state_of(segmentation_node: slicer.vtkMRMLSegmentationNode) -> tuple:
-    """What a session rests on: the volume where it lies, and what was found in it. Raises as `session_of`."""
+    """What corrections rest on: where the volume lies, and what was found in it. Raises as `found_of`."""
     image = unchecked_image_of(volume_of(segmentation_node))
     found_node = segmentation_node.GetNodeReference(FOUND)
     return image.shape, image.ijk_to_ras.tobytes(), found_node.GetImageData().GetMTime()
@@ -205,7 +199,7 @@ def show_measures(segmentation_node: slicer.vtkMRMLSegmentationNode, result: Kid
 def centre_views_on(segmentation_node: slicer.vtkMRMLSegmentationNode, result: KidneySegmentation) -> None:
     """All slice views go through the middle of the kidney."""
     segmentation_node.GetDisplayNode().SetVisibility(True)
-    r, a, s = map(float, result.measures.length_axis.mean(axis=0))
+    r, a, s = map(float, result.grid.ras_of(np.argwhere(result.phi > 0).mean(axis=0)))
     slicer.vtkMRMLSliceNode.JumpAllSlices(slicer.mrmlScene, r, a, s, slicer.vtkMRMLSliceNode.CenteredJumpSlice)
 
 

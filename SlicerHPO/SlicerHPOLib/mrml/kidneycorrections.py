@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import slicer
 
 from ..kidney.points import CorrectionError, Points
 from ..kidney.segmentation import KidneySegmentation
-from ..kidney.session import KidneySession
+from ..kidney.session import FoundKidney, KidneySession
 from . import kidney
 
 
@@ -21,20 +22,16 @@ class KidneyCorrections:
     """
 
     def __init__(self):
-        self._sessions: dict[str, tuple[tuple, KidneySession]] = {}  # by ID: what it rests on, session
+        self._entries: dict[str, _Entry] = {}  # by the segmentation's ID
 
     def session(self, segmentation_node: slicer.vtkMRMLSegmentationNode) -> KidneySession:
-        """The session of a segmentation. Raises CorrectionError if it is new and a point cannot be honoured."""
-        state = kidney.state_of(segmentation_node)
-        known, session = self._sessions.get(segmentation_node.GetID(), (None, None))
-        if known != state:
-            session = kidney.session_of(segmentation_node)
-            self.keep(segmentation_node, session)
-        return session
+        """The session of a segmentation, begun if need be with those points in the scene that can be honoured."""
+        return self._entry(segmentation_node).session
 
     def keep(self, segmentation_node: slicer.vtkMRMLSegmentationNode, session: KidneySession) -> None:
-        """Takes over a session that was begun elsewhere."""
-        self._sessions[segmentation_node.GetID()] = kidney.state_of(segmentation_node), session
+        """Takes over a session that was begun elsewhere and is shown."""
+        state = kidney.state_of(segmentation_node)
+        self._entries[segmentation_node.GetID()] = _Entry(state, session, session.points)
 
     def update(self, segmentation_node: slicer.vtkMRMLSegmentationNode, preview: bool = False) -> KidneySegmentation:
         """Makes the shape honour the points in the scene as they are now.
@@ -45,18 +42,20 @@ class KidneyCorrections:
         Raises:
             CorrectionError: they cannot be honoured; unless in a preview, points and shape are put back as they were.
         """
-        session, points = self.session(segmentation_node), kidney.points_of(segmentation_node)
+        entry, points = self._entry(segmentation_node), kidney.points_of(segmentation_node)
         try:
             if preview:
-                result = session.found.corrected(points)
+                result = entry.session.found.corrected(points)
+            elif same(points, entry.session.points):
+                result = entry.session.result
             else:
-                result = session.result if same(points, session.points) else session.change(points)
+                result = entry.session.change(points)
         except CorrectionError:
             if not preview:
-                kidney.place_points(segmentation_node, session.points)
-                kidney.show(segmentation_node, session.result)
+                kidney.place_points(segmentation_node, entry.session.points)
+                entry.show(segmentation_node, entry.session.result)
             raise
-        kidney.show(segmentation_node, result)
+        entry.show(segmentation_node, result)
         return result
 
     def step(
@@ -65,11 +64,49 @@ class KidneyCorrections:
         change: Callable[[KidneySession], KidneySegmentation],
     ) -> KidneySegmentation:
         """`KidneySession.undo` or `KidneySession.redo`, in the scene too."""
-        session = self.session(segmentation_node)
-        result = change(session)
-        kidney.place_points(segmentation_node, session.points)
-        kidney.show(segmentation_node, result)
+        entry = self._entry(segmentation_node)
+        result = change(entry.session)
+        kidney.place_points(segmentation_node, entry.session.points)
+        entry.show(segmentation_node, result)
         return result
+
+    def _entry(self, segmentation_node: slicer.vtkMRMLSegmentationNode) -> _Entry:
+        state = kidney.state_of(segmentation_node)
+        entry = self._entries.get(segmentation_node.GetID())
+        if entry is None or entry.state != state:
+            session = _begun(kidney.found_of(segmentation_node), kidney.points_of(segmentation_node))
+            entry = self._entries[segmentation_node.GetID()] = _Entry(state, session, None)
+        return entry
+
+
+@dataclass
+class _Entry:
+    """state: what the session rests on. shown: the points of the shape that is shown; None where that is not known."""
+
+    state: tuple
+    session: KidneySession
+    shown: Points | None
+
+    def show(self, segmentation_node: slicer.vtkMRMLSegmentationNode, result: KidneySegmentation) -> None:
+        if self.shown is None or not same(self.shown, result.points):
+            kidney.show(segmentation_node, result)
+            self.shown = result.points
+
+
+def _begun(found: FoundKidney, points: Points) -> KidneySession:
+    """With all points, as a rule; else with those that can be honoured with the ones before them."""
+    try:
+        return KidneySession(found, points)
+    except CorrectionError:
+        honoured = Points()
+    for point in points:
+        more = Points((*honoured.points, point))
+        try:
+            found.corrected(more)
+        except CorrectionError:
+            continue
+        honoured = more
+    return KidneySession(found, honoured)
 
 
 def same(a: Points, b: Points) -> bool:

@@ -79,7 +79,7 @@ class KidneyRun:
         self._task.cancel()
 
     def finish(self) -> tuple[slicer.vtkMRMLSegmentationNode, KidneySession, tuple[str, ...]]:
-        """Puts the answer into the scene.
+        """Puts the answer into the scene, but for its measures.
 
         Returns:
             The segmentation node, what its points correct, and what the user should know about the way there.
@@ -106,6 +106,5 @@ class KidneyRun:
         with unchanged_on_failure():
             node = kidney.add_kidney(volume_node, session.found, to_world(volume_node), self._model, node)
             kidney.show(node, session.result)
-            kidney.show_measures(node, session.result)
             kidney.set_side(node, self._side)
         return node, session, answer.warnings
