@@ -96,9 +96,10 @@ class ModuleSelector:
         left = getattr(slicer.modules, f"{self.selectedModule}Widget", None)
         entered = getattr(slicer.modules, f"{name}Widget", None)
         self.selectedModule = name
-        for widget, method in ((left, "exit"), (entered, "enter")):
-            if widget is not None and hasattr(widget, method):
-                getattr(widget, method)()
+        if left is not None:
+            left.parent.exit()
+        if entered is not None:
+            entered.parent.enter()
 
 
 class ModuleManager(QtCore.QObject):

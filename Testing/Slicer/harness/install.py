@@ -38,6 +38,7 @@ def install() -> SlicerApp:
     _submodule("i18n", {"tr": lambda text, context=None: text, "translate": lambda context, text: text})
     sys.modules["SampleData"] = strict_module("SampleData", sampledata.members(), sampledata.__file__)
 
+    slicer.selfTests = {}
     slicer.modules = application.Modules(core)
     slicer.app = application.qSlicerApplication(core)
     return core

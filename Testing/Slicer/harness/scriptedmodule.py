@@ -7,7 +7,7 @@ import unittest
 from pathlib import Path
 
 import slicer
-from PySide6 import QtGui, QtWidgets
+from PySide6 import QtCore, QtGui, QtWidgets
 
 
 class ScriptedLoadableModule:
@@ -19,6 +19,7 @@ class ScriptedLoadableModule:
         icon = Path(self.resourcePath(f"Icons/{self.moduleName}.png"))
         if icon.is_file():
             parent.icon = QtGui.QIcon(str(icon))
+        slicer.selfTests[self.moduleName] = self.runTest
 
     def resourcePath(self, filename):
         return str(Path(self.parent.path).parent / "Resources" / filename)
@@ -149,6 +150,7 @@ def representation_class(base: type) -> type:
         def __init__(self, module):
             super().__init__()
             self._python = None
+            self._entered = False
             QtWidgets.QVBoxLayout(self)
             self.objectName = f"{module.name}ModuleWidget"
             self.setMRMLScene(slicer.mrmlScene)
@@ -157,11 +159,20 @@ def representation_class(base: type) -> type:
             self._python.setup()
             setattr(slicer.modules, f"{module.name}Widget", self._python)
 
+        isEntered = QtCore.Property(bool, lambda self: self._entered)
+
         def self(self):
             return self._python
 
-        def setMRMLScene(self, scene):
-            super().setMRMLScene(scene)
+        def enter(self):
+            self._entered = True
+            if hasattr(self._python, "enter"):
+                self._python.enter()
+
+        def exit(self):
+            self._entered = False
+            if hasattr(self._python, "exit"):
+                self._python.exit()
 
     return qSlicerScriptedLoadableModuleWidget
 
