@@ -17,15 +17,66 @@ def a_volume(scene=None, name="scan", tilt_degrees=0.0, left_handed=False):
     return volume_node_of(Image(voxels, matrix), name)
 
 
-def a_classification(volume_node, shown=("pelvis", "abdomen", "chest")):
+def slice_arrays(shown=("pelvis", "abdomen", "chest")):
     """What the network could have read off `a_volume`: 60 slices of 5 mm from S = -97.5 mm, all with tissue."""
-    from SlicerHPOLib.fieldofview.classification import Classification, ClassifiedSlices
-    from SlicerHPOLib.fieldofview.regions import CLASSES, DecisionModel
-    from SlicerHPOLib.mrml.volumes import unchecked_image_of
+    from SlicerHPOLib.fieldofview.regions import CLASSES
 
     labels = np.repeat([CLASSES.index(name) for name in shown], 60 // len(shown))
     probabilities = np.full((60, len(CLASSES)), 0.02)
     probabilities[np.arange(60), labels] = 0.9
-    positions = -97.5 + 5.0 * np.arange(60)
-    read = ClassifiedSlices(positions, np.ones(60, bool), probabilities, DecisionModel(min_length_mm=20), "scan")
+    return {"positions_mm": -97.5 + 5.0 * np.arange(60), "tissue": np.ones(60, bool), "probabilities": probabilities}
+
+
+def a_classification(volume_node, shown=("pelvis", "abdomen", "chest")):
+    """The answer for `a_volume`."""
+    from SlicerHPOLib.fieldofview.classification import Classification, ClassifiedSlices
+    from SlicerHPOLib.fieldofview.regions import DecisionModel
+    from SlicerHPOLib.mrml.volumes import unchecked_image_of
+
+    read = ClassifiedSlices(**slice_arrays(shown), model=DecisionModel(min_length_mm=20), name="scan")
     return Classification(read, unchecked_image_of(volume_node).ijk_to_ras, "mr-field-of-view", "0123", {})
+
+
+class QuickTask:
+    """In the place of `BackgroundTask`: the answer of `a_classification` after some polls, or an error.
+
+    Attributes:
+        polls: how often it says that it runs; None for ever. failure: message of the error. warnings: of the answer.
+        running: those that were started and neither ended nor were cancelled.
+    """
+
+    polls, failure, warnings = 2, "", ()
+    running = []  # noqa: RUF012
+
+    def start(self, request):
+        self._request, self._left, self._state = request, self.polls, "running"
+        self.running.append(self)
+
+    def poll(self):
+        from SlicerHPOLib.background import Status
+
+        if self._state == "running" and self._left == 0:
+            self._end("failed" if self.failure else "done")
+        elif self._left:
+            self._left -= 1
+        return Status(self._state, 0.5, "classifying slices")
+
+    def answer(self):
+        from dataclasses import asdict
+
+        from SlicerHPOLib.background import TaskError
+        from SlicerHPOLib.fieldofview.regions import DecisionModel
+        from SlicerHPOLib.worker import Answer
+
+        if self.failure:
+            raise TaskError(self.failure)
+        arrays = slice_arrays()
+        return Answer({"decision": asdict(DecisionModel(min_length_mm=20))}, arrays, self.warnings)
+
+    def cancel(self):
+        if getattr(self, "_state", "") == "running":
+            self._end("cancelled")
+
+    def _end(self, state):
+        self._state = state
+        self.running.remove(self)
