@@ -36,7 +36,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 
 $(VENV)/.ready-test: $(VENV)/.ready
 	@echo "Installing the test tools"
-	@$(PIP) --editable ".[test]" --constraint constraints.txt
+	@$(PIP) --editable ".[test,slicer]" --constraint constraints.txt
 	@touch $@
 
 clean:

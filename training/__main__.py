@@ -30,6 +30,7 @@ from SlicerHPOLib.terminal import ProgressBar
 from .experiments.commands import add_commands as add_experiments
 from .fieldofview.commands import add_commands as add_field_of_view
 from .kidney.commands import add_commands as add_kidney
+from .search.commands import add_commands as add_search
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -93,6 +94,7 @@ def _parser() -> argparse.ArgumentParser:
 
     add_field_of_view(verb)
     add_kidney(verb)
+    add_search(verb)
     add_experiments(verb)
     return parser
 

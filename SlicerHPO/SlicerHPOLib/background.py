@@ -19,9 +19,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
@@ -129,19 +130,9 @@ class BackgroundTask:
             self._read_answer(ended)
 
     def _launch(self) -> None:
-        library = str(Path(__file__).resolve().parents[1])
-        paths = [library, os.environ.get("PYTHONPATH", "")]
         with (self._path / PROGRESS).open("w") as progress, (self._path / LOG).open("w") as log:
-            self._process = subprocess.Popen(
-                [self._python, "-m", f"{__package__}.worker", self._folder.name],
-                cwd=self._folder.name,  # -m looks for packages there first
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), "PYTHONIOENCODING": "utf-8"},
-                stdin=subprocess.DEVNULL,
-                stdout=progress,
-                stderr=log,
-                start_new_session=True,  # see _kill
-                creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
-            )
+            command = [self._python, "-m", f"{__package__}.worker", self._folder.name]
+            self._process = launch(command, self._path, progress, log)
         self._status = Status("running", 0.0, "starting")
         self._progress = (self._path / PROGRESS).open(encoding="utf-8")
 
@@ -169,7 +160,7 @@ class BackgroundTask:
 
     def _end(self, state: str, error: TaskError | None = None) -> None:
         if self._process is not None:
-            _kill(self._process)
+            kill(self._process)
             self._progress.close()
         self._writing = self._process = None
         self._folder.cleanup()
@@ -182,7 +173,23 @@ def python_executable() -> str:
     return shutil.which("PythonSlicer") or sys.executable
 
 
-def _kill(process: subprocess.Popen) -> None:
+def launch(command: Sequence[str], folder: Path, output: IO[str], log: IO[str]) -> subprocess.Popen:
+    """Starts a process of Python that finds this library, in an empty folder; `kill` ends it."""
+    library = str(Path(__file__).resolve().parents[1])
+    paths = [library, os.environ.get("PYTHONPATH", "")]
+    return subprocess.Popen(
+        list(command),
+        cwd=folder,  # -m looks for packages there first
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), "PYTHONIOENCODING": "utf-8"},
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=log,
+        start_new_session=True,  # see kill
+        creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+    )
+
+
+def kill(process: subprocess.Popen) -> None:
     """Ends a process with its children: PythonSlicer is a launcher, whose child is the Python that works."""
     if process.poll() is None:
         if os.name == "nt":

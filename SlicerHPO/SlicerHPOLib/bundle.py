@@ -19,9 +19,12 @@ import re
 import stat
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from .files import MODELS
 
 if TYPE_CHECKING:
     import torch
@@ -191,7 +194,7 @@ def write_bundle(
 
 
 def find_bundle(name_or_dir: str | os.PathLike) -> Path:
-    """The folder of a model: that folder, or a name in $SLICERHPO_MODELS or in the checkout's Resources/Models.
+    """The folder of a model: that folder, or a name in $SLICERHPO_MODELS or among the extension's own.
 
     Raises `BundleError` that lists the models there are.
     """
@@ -221,9 +224,19 @@ def available_bundles() -> list[Path]:
     ]
 
 
+def model_names(task: str) -> list[str]:
+    """The names of the models there are for a task; broken ones are left out."""
+    names = []
+    for folder in available_bundles():
+        with suppress(BundleError):
+            if read_manifest(folder)[0]["task"] == task:
+                names.append(folder.name)
+    return list(dict.fromkeys(names))
+
+
 def _places() -> list[Path]:
     given = os.environ.get(MODELS_VARIABLE)
-    return [*([Path(given)] if given else []), Path(__file__).resolve().parents[2] / "Resources" / "Models"]
+    return [*([Path(given)] if given else []), MODELS]
 
 
 def _check_keys(entry: Mapping[str, Any], schema: Mapping[str, type], where: object) -> None:

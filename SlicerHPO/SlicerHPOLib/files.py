@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Files that are there whole or not at all, and where the extension's own are."""
 
 from __future__ import annotations
 
@@ -7,6 +7,17 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+
+def _resources() -> Path:
+    """`Resources` beside the library, as Slicer installs an extension, else that of the checkout."""
+    here = Path(__file__).resolve()
+    installed, checkout = here.parents[1] / "Resources", here.parents[2] / "Resources"
+    return installed if (installed / "Models").is_dir() else checkout
+
+
+MODELS = _resources() / "Models"
+SAMPLES = _resources() / "SampleData"
 
 
 @contextmanager

@@ -8,7 +8,7 @@ the segment's tags and takes name and colour as given.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +27,8 @@ class Segment:
     """What a mask shows.
 
     identifier: of the segment in its file. name: shown to people. colour: red, green, blue, 0 to 255.
-    category, type: codes of SNOMED CT with their meaning.
+    category, type: codes of SNOMED CT with their meaning. modifier: of the type, such as right or left, or none.
+    context: the one of Slicer's lists that has these codes.
     """
 
     identifier: str
@@ -35,16 +36,21 @@ class Segment:
     colour: tuple[int, int, int]
     category: tuple[str, str]
     type: tuple[str, str]
+    modifier: tuple[str, str] | None = None
+    context: str = _CONTEXT
 
     @property
     def terminology(self) -> str:
         """Context ~ category ~ type ~ modifier ~ context of the region ~ region ~ its modifier; empty ones are ^^."""
-        codes = (f"SCT^{code}^{meaning}" for code, meaning in (self.category, self.type))
-        return "~".join([_CONTEXT, *codes, "^^", _REGIONS, "^^", "^^"])
+        parts = (self.category, self.type, self.modifier)
+        codes = ("SCT^" + "^".join(part) if part else "^^" for part in parts)
+        return "~".join([self.context, *codes, _REGIONS, "^^", "^^"])
 
 
 # As in Slicer's list of general anatomy; which of the two kidneys it is, the image does not tell
 KIDNEY = Segment("kidney", "kidney", (185, 102, 83), ("123037004", "Anatomical Structure"), ("64033007", "Kidney"))
+LEFT_KIDNEY = replace(KIDNEY, name="left kidney", modifier=("7771000", "Left"))
+RIGHT_KIDNEY = replace(KIDNEY, name="right kidney", modifier=("24028007", "Right"))
 
 
 def write_segmentation(mask: Image, path: str | os.PathLike, segment: Segment = KIDNEY) -> Path:

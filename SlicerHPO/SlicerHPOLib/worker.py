@@ -18,7 +18,6 @@ import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,12 +30,10 @@ from .job import Job
 if TYPE_CHECKING:
     import torch
 
-    from .fieldofview.classifier import FieldOfView
-    from .fieldofview.regions import DecisionModel
+    from .fieldofview.classification import ClassifiedSlices
     from .kidney.session import FoundKidney
 
 REQUEST, VOXELS, ANSWER, ARRAYS = "request.json", "voxels.npy", "result.json", "result.npz"
-NO_FIXED: Mapping[str, float] = MappingProxyType({})
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,29 +52,6 @@ class Answer:
     values: Mapping[str, Any]
     arrays: Mapping[str, np.ndarray]
     warnings: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, eq=False)
-class ClassifiedSlices:
-    """The field-of-view network's answer, from which regions are decided, as often as wanted and without it.
-
-    positions_mm: (N,) S of the axial slices. tissue: (N,) bool. probabilities: (N, 6). model: of the decision. name: of
-    the volume.
-    """
-
-    positions_mm: np.ndarray
-    tissue: np.ndarray
-    probabilities: np.ndarray
-    model: DecisionModel
-    name: str
-
-    def decide(self, fixed: Mapping[str, float] = NO_FIXED) -> FieldOfView:
-        """Regions and boundaries; `fixed` ones are the user's, see `regions.decide`. Raises `RegionError`."""
-        from .fieldofview.classifier import FieldOfView
-        from .fieldofview.regions import decide
-
-        decision = decide(self.probabilities, self.positions_mm, self.tissue, **asdict(self.model), fixed=fixed)
-        return FieldOfView(self.positions_mm, self.tissue, self.probabilities, decision)
 
 
 def segment_request(
@@ -102,6 +76,7 @@ def classify_request(image: Image, *, model: str) -> Request:
 
 def classified_slices(image: Image, answer: Answer) -> ClassifiedSlices:
     """The answer to a `classify_request` for this image."""
+    from .fieldofview.classification import ClassifiedSlices
     from .fieldofview.regions import DecisionModel
 
     return ClassifiedSlices(**answer.arrays, model=DecisionModel(**answer.values["decision"]), name=image.name)

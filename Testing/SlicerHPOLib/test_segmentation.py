@@ -8,7 +8,7 @@ import pytest
 import SimpleITK as sitk  # noqa: N813
 from scipy.spatial.transform import Rotation
 from SlicerHPOLib.image import Image, ImageError, read_image
-from SlicerHPOLib.segmentation import FORMATS, KIDNEY, Segment, write_segmentation
+from SlicerHPOLib.segmentation import FORMATS, KIDNEY, LEFT_KIDNEY, RIGHT_KIDNEY, Segment, write_segmentation
 
 
 @pytest.fixture
@@ -48,6 +48,15 @@ def test_the_header_says_what_the_mask_shows_as_slicer_reads_it(mask, tmp_path):
         "Segment0_Layer": "0",
         "Segment0_Extent": "3 5 2 4 1 2",
     }
+
+
+@pytest.mark.parametrize(
+    ("segment", "name", "modifier"),
+    [(LEFT_KIDNEY, "left kidney", "SCT^7771000^Left"), (RIGHT_KIDNEY, "right kidney", "SCT^24028007^Right")],
+)
+def test_a_left_or_right_kidney_is_named_so_in_words_and_codes(segment, name, modifier):
+    assert segment.name == name and segment.identifier == KIDNEY.identifier
+    assert segment.terminology == KIDNEY.terminology.replace("^Kidney~^^~", f"^Kidney~{modifier}~")
 
 
 def test_the_data_are_compressed_labels_in_the_order_of_the_header(mask, tmp_path):

@@ -18,6 +18,9 @@ def add_commands(verb) -> None:
     command.add_argument("--scale", choices=("small", "full"), default="small", help="small: under 40 minutes, 2 cores")
     command.add_argument("--seed", type=int, default=0)
 
+    command = verb("reproduce", "table-2.2", _table_2_2, "random draws needed to find one of the best models")
+    command.add_argument("--models", type=int, default=100_000, help="to draw from")
+
 
 def _input_size(options, job: Job) -> None:
     from .input_size import describe, input_size
@@ -30,3 +33,9 @@ def _table_4_2(options, job: Job) -> None:
     from .table_4_2 import SCALES, describe, table_4_2
 
     print(describe(table_4_2(options.out, SCALES[options.scale], options.seed, job)))
+
+
+def _table_2_2(options, job: Job) -> None:
+    from .table_2_2 import describe, table_2_2
+
+    print(describe(table_2_2(options.models), options.models))

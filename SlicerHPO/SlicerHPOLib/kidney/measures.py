@@ -234,8 +234,10 @@ def _cross_axes(triangles: np.ndarray, length: np.ndarray) -> tuple[np.ndarray, 
     axis /= np.linalg.norm(axis)
     across = np.linalg.svd(axis[None])[2][1:]  # (2, 3)
     height = triangles @ axis
+    lowest, highest = height.min(axis=1), height.max(axis=1)
     stations = np.linspace(*(length @ axis), SECTIONS + 2)[1:-1]
-    sections = [_section(triangles, height, station) for station in stations]
+    cuts = [np.flatnonzero((lowest <= station) & (highest > station)) for station in stations]
+    sections = [_section(triangles[cut], height[cut], at) for cut, at in zip(cuts, stations, strict=True)]
     pairs = [_diameter(section.reshape(-1, 3) @ across.T) if len(section) else np.zeros((2, 2)) for section in sections]
     widest = int(np.argmax([_length(pair) for pair in pairs]))
     section, (first, second) = sections[widest], pairs[widest]
@@ -258,16 +260,15 @@ def _cross_axes(triangles: np.ndarray, length: np.ndarray) -> tuple[np.ndarray, 
 
 
 def _section(triangles: np.ndarray, height: np.ndarray, station: float) -> np.ndarray:
-    """Segments (n, 2, 3) in which triangles (m, 3, 3) with corners at heights (m, 3) meet the plane at `station`."""
+    """Segments (n, 2, 3) in which triangles (n, 3, 3) with corners at heights (n, 3) meet the plane at `station`, which
+    has corners of each on both sides."""
     above = height > station
-    cut = above.any(axis=1) & ~above.all(axis=1)
-    corner, h, above = triangles[cut], height[cut], above[cut]
     lone = np.where(above.sum(axis=1) == 1, above.argmax(axis=1), (~above).argmax(axis=1))  # alone on its side
     rows, ends = np.arange(len(lone)), []
     for other in (1, 2):
         b = (lone + other) % 3
-        t = ((station - h[rows, lone]) / (h[rows, b] - h[rows, lone]))[:, None]
-        ends.append(corner[rows, lone] + t * (corner[rows, b] - corner[rows, lone]))
+        t = ((station - height[rows, lone]) / (height[rows, b] - height[rows, lone]))[:, None]
+        ends.append(triangles[rows, lone] + t * (triangles[rows, b] - triangles[rows, lone]))
     return np.stack(ends, axis=1)
 
 

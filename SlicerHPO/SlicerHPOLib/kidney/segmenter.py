@@ -118,7 +118,7 @@ class KidneySegmenter:
         job: Job = Job(),
     ) -> FoundKidney:
         """What a method finds, for a `KidneySession` elsewhere; arguments and errors as of `segment`."""
-        _check_request(image, method, seed_point_mm)
+        check_request(image, method, seed_point_mm)
         job.progress(0.0, "resampling")
         grid = fitted_grid(image, self.spacings_mm, self.size)
         volume, grid = upright(to_grid(image, grid), grid)
@@ -263,7 +263,8 @@ def posed_modes(network: DeformationNetwork, found: Deformation, spacing_mm: flo
         return (sample(modes, points, network.spacing_mm) * (scale / enlarged))[0].cpu().numpy()
 
 
-def _check_request(image: Image, method: str, seed_point_mm) -> None:
+def check_request(image: Image, method: str, seed_point_mm) -> None:
+    """Raises SegmentationError for a method or seed point with which `segment` could not begin."""
     if method not in METHODS:
         raise SegmentationError(f"Unknown method {method!r}; known are {', '.join(METHODS)}.")
     if (seed_point_mm is None) == (method == "classical"):

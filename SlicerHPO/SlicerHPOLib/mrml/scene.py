@@ -38,5 +38,13 @@ def is_in_scene(node: slicer.vtkMRMLNode | None) -> bool:
     return node is not None and bool(slicer.mrmlScene.IsNodePresent(node))
 
 
+def show_in_slice_views(volume_node: slicer.vtkMRMLVolumeNode) -> None:
+    """Puts a volume behind in the slice views, unless one of them shows it already: what the user set up stays."""
+    views = slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
+    shown = {view_id for view in views for view_id in (view.GetBackgroundVolumeID(), view.GetForegroundVolumeID())}
+    if views and volume_node.GetID() not in shown:
+        slicer.util.setSliceViewerLayers(background=volume_node, fit=True)
+
+
 def _node_ids(scene: slicer.vtkMRMLScene) -> set[str]:
     return {scene.GetNthNode(index).GetID() for index in range(scene.GetNumberOfNodes())}

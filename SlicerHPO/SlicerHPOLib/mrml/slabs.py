@@ -17,6 +17,7 @@ from .scene import beside
 from .volumes import NodeError, image_of, to_world, volume_node_of
 
 _TOLERANCE = 1e-6  # mm or voxels: what rounding may do
+_THIN_MM = 1e-3
 _CORNERS = np.array(list(product((0, 1), repeat=3)))
 _EDGES = [(a, b) for a, b in combinations(range(8), 2) if np.abs(_CORNERS[a] - _CORNERS[b]).sum() == 1]
 
@@ -38,6 +39,11 @@ def corners(image: Image, from_mm: float, to_mm: float) -> np.ndarray:
             if low[2] < position < high[2]
         ]
     return np.array(found)
+
+
+def section(image: Image, position_mm: float) -> np.ndarray:
+    """(N, 3) RAS mm: the corners of the image's cross-section at an S position. Raises as `corners`."""
+    return corners(image, position_mm - _THIN_MM, position_mm + _THIN_MM)
 
 
 def surface(image: Image, from_mm: float, to_mm: float) -> vtk.vtkPolyData:

@@ -1,0 +1,106 @@
+"""Buttons that start what takes long: while it runs, the one that was pressed cancels it and the others wait."""
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+from SlicerHPOLib.background import Status
+
+
+class RunButtons:
+    """The buttons with their progress bar and the line of text below it.
+
+    Args:
+        parent: the panel, which owns the timers.
+        buttons: of the panel; each keeps its text for as long as nothing runs.
+        progressBar, statusLabel: hidden while there is nothing to say.
+        logic: has pollProcess() -> SlicerHPOLib.background.Status and cancelProcess().
+        onProgress: called at every look at what runs. onEnded: called with its last Status.
+    """
+
+    POLL_MS, DOUBLE_CLICK_MS = 100, 500
+
+    def __init__(self, parent, buttons, progressBar, statusLabel, logic, onProgress, onEnded):
+        self._texts = {button: button.text for button in buttons}
+        self._progressBar, self._statusLabel = progressBar, statusLabel
+        self._logic, self._onProgress, self._onEnded = logic, onProgress, onEnded
+        self._reasons = {}
+        self.pressed = None  # the button that started what runs
+        self._pollTimer = qt.QTimer(parent)
+        self._pollTimer.interval = self.POLL_MS
+        self._pollTimer.connect("timeout()", self._poll)
+        self._clickTimer = qt.QTimer(parent)
+        self._clickTimer.interval = self.DOUBLE_CLICK_MS
+        self._clickTimer.singleShot = True
+        self._clickTimer.connect("timeout()", self._update)
+        self.say("")
+
+    def enable(self, reasons):
+        """Enables the buttons.
+
+        Args:
+            reasons: for each button why it cannot be pressed ("" if it can) and what it does, as its tool tip.
+        """
+        self._reasons = reasons
+        self._update()
+
+    def startOrCancel(self, button, start):
+        """What a click on a button does; start() begins the work, or raises what is then shown to the user."""
+        if self.pressed is button:
+            self._logic.cancelProcess()
+            self._poll()
+            return
+        try:
+            with slicer.util.tryWithErrorDisplay(_("The regions cannot be found."), waitCursor=True):
+                start()
+                self.pressed = button
+                self._pollTimer.start()
+                self._clickTimer.start()
+                self._show(Status("running", 0.0, _("starting")))
+        finally:
+            self._update()
+
+    def stop(self):
+        """Cancels what runs without a word."""
+        self._logic.cancelProcess()
+        self._pollTimer.stop()
+        self._clickTimer.stop()
+        self.pressed = None
+        self.say("")
+
+    def say(self, text):
+        """Hides the progress bar and shows a text, or nothing."""
+        self._progressBar.visible = False
+        self._statusLabel.text = text
+        self._statusLabel.visible = bool(text)
+
+    def _poll(self):
+        status = Status("failed")
+        try:
+            with slicer.util.tryWithErrorDisplay(_("The regions cannot be found.")):
+                status = self._logic.pollProcess()
+        finally:
+            self._onProgress()
+            if status.state == "running":
+                self._show(status)
+            else:
+                self.stop()
+                self._update()
+                self._onEnded(status)
+
+    def _show(self, status):
+        self._progressBar.visible = self._statusLabel.visible = True
+        self._progressBar.maximum = 100 if status.fraction > 0 else 0  # 0: how far it is, is not known
+        self._progressBar.value = round(100 * status.fraction)
+        self._statusLabel.text = status.text
+
+    def _update(self):
+        for button, (reason, tip) in self._reasons.items():
+            if button is self.pressed:
+                button.text, button.toolTip = _("Cancel"), _("Stop; the scene stays as it is.")
+                button.enabled = not self._clickTimer.isActive()  # the second click of a double click does not cancel
+            else:
+                button.text = self._texts[button]
+                button.toolTip = reason or tip
+                button.enabled = not reason
+                if self.pressed is not None:
+                    button.enabled, button.toolTip = False, _("Something is being computed: wait or cancel it.")

@@ -1,0 +1,1 @@
+"""Parts of the panel of MR Field of View."""

@@ -1,0 +1,62 @@
+"""What a method found in a volume, stored in the scene: a hidden vector volume on the working grid.
+
+Component 0 is phi, the others are the posed modes of the template; the rest is an attribute. It is saved with the scene
+and lies in the volume's own space, so that it moves with it.
+"""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import slicer
+import vtk
+from vtk.util import numpy_support
+
+from ..image import Image
+from ..kidney.session import FoundKidney
+from .volumes import NodeError, to_world, vtk_matrix
+
+ATTRIBUTE, MODEL, MODEL_SHA256 = "SlicerHPO.found", "SlicerHPO.model", "SlicerHPO.model_sha256"
+
+
+def store(found: FoundKidney, node: slicer.vtkMRMLVectorVolumeNode, ras_to_world: np.ndarray, model) -> None:
+    """Fills a node.
+
+    Args:
+        ras_to_world: (4, 4) of the parent transform under which the node will lie.
+        model: name and SHA-256.
+    """
+    components = [found.phi, *([] if found.modes is None else found.modes)]
+    values = np.ascontiguousarray(np.stack(components, -1), np.float32)  # (k, j, i, component)
+    data = vtk.vtkImageData()
+    data.SetDimensions(*found.phi.shape[::-1])
+    data.GetPointData().SetScalars(numpy_support.numpy_to_vtk(values.reshape(-1, values.shape[-1]), deep=True))
+    node.SetAndObserveImageData(data)
+    node.SetIJKToRASMatrix(vtk_matrix(np.linalg.inv(ras_to_world) @ found.grid.ijk_to_ras))
+    node.SetHideFromEditors(True)
+    node.SetAttribute(ATTRIBUTE, json.dumps(found.description))
+    node.SetAttribute(MODEL, model[0])
+    node.SetAttribute(MODEL_SHA256, model[1])
+
+
+def restored(node: slicer.vtkMRMLVectorVolumeNode, image: Image) -> FoundKidney:
+    """What was stored, as it lies in the world now, with the image of its volume. Raises NodeError if it is damaged."""
+    data = node.GetImageData()
+    scalars = None if data is None else data.GetPointData().GetScalars()
+    try:
+        description = json.loads(node.GetAttribute(ATTRIBUTE))
+        values = numpy_support.vtk_to_numpy(scalars).reshape(*data.GetDimensions()[::-1], -1)
+    except (TypeError, ValueError, AttributeError):
+        raise NodeError(f"{node.GetName()} is damaged: segment the volume again.") from None
+    phi, *modes = np.moveaxis(values.astype(np.float32), -1, 0)
+    arrays = {"phi": np.ascontiguousarray(phi), "ijk_to_ras": to_world(node) @ _ijk_to_ras(node)}
+    if modes:
+        arrays["modes"] = np.ascontiguousarray(modes)
+    return FoundKidney.restored(image, description, arrays)
+
+
+def _ijk_to_ras(node: slicer.vtkMRMLVolumeNode) -> np.ndarray:
+    matrix = vtk.vtkMatrix4x4()
+    node.GetIJKToRASMatrix(matrix)
+    return np.array([[matrix.GetElement(row, column) for column in range(4)] for row in range(4)])

@@ -1,0 +1,52 @@
+"""Runs the modules' own tests in a real Slicer, in its main window, each in a panel that was opened as a user opens it.
+
+    Slicer --testing --no-splash --additional-module-paths SlicerHPO/MRFieldOfView SlicerHPO/KidneyUltrasound \
+           --python-script Testing/Slicer/run_in_slicer.py [MODULE ...]
+
+Slicer ends with status 0 if all passed, with 1 if one failed. A Python that is no Slicer says so and ends with 77,
+which test runners count as skipped.
+"""
+
+import sys
+import traceback
+
+MODULES = ("MRFieldOfView", "KidneyUltrasound")
+SKIPPED = 77
+
+
+def main(names: list[str]) -> int:
+    """Tests the modules of these names, or all; the number of those that failed."""
+    import slicer
+
+    failed = 0
+    for name in names or MODULES:
+        try:
+            slicer.mrmlScene.Clear(0)
+            if slicer.util.mainWindow():
+                slicer.util.selectModule(name)
+            slicer.util.getModuleWidget(name)
+            slicer.selfTests[name]()
+            print(f"{name}: passed", flush=True)
+        except Exception:
+            traceback.print_exc()
+            print(f"{name}: failed", flush=True)
+            failed += 1
+    return failed
+
+
+def is_slicer() -> bool:
+    """Whether this Python runs within Slicer."""
+    try:
+        import slicer
+    except ImportError:
+        return False
+    return type(getattr(slicer, "app", None)).__name__ == "qSlicerApplication"
+
+
+if __name__ == "__main__":
+    if not is_slicer():
+        print("Skipped: this Python does not run within Slicer.")
+        sys.exit(SKIPPED)
+    import slicer
+
+    slicer.util.exit(min(1, main(sys.argv[1:])))

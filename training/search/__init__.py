@@ -1,0 +1,1 @@
+"""Search for hyper-parameters: spaces, the Gaussian process, acquisition functions, methods that ask and are told."""
