@@ -62,7 +62,8 @@ def _qt_classes() -> list[type]:
 
 
 def _is_changeable(cls: type) -> bool:
-    is_object = issubclass(cls, QtCore.QObject)
+    # not files, whose methods of object and class (QFile.exists) PySide6 tells apart in a way of its own
+    is_object = issubclass(cls, QtCore.QObject) and not issubclass(cls, QtCore.QIODevice)
     is_item = cls.__name__.endswith("Item") or cls.__name__ in ("QIcon", "QSettings", "QUiLoader")
     return is_object or is_item
 
