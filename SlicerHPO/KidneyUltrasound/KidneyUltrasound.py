@@ -33,7 +33,7 @@ from SlicerHPOLib.kidney import results
 from SlicerHPOLib.kidney.points import CorrectionError
 from SlicerHPOLib.kidney.segmenter import TASK
 from SlicerHPOLib.kidney.session import KidneySession
-from SlicerHPOLib.mrml import kidney, kidneypoints, kidneyrun
+from SlicerHPOLib.mrml import kidney, kidneyfound, kidneypoints, kidneyrun
 from SlicerHPOLib.mrml.kidneycorrections import KidneyCorrections
 from SlicerHPOLib.mrml.packages import ensure_packages
 from SlicerHPOLib.mrml.scene import show_in_slice_views
@@ -166,8 +166,10 @@ class KidneyUltrasoundWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.initializeParameterNode()
 
     def onNodeRemoved(self, caller, event):
-        if self._parameterNode and not slicer.mrmlScene.IsClosing():
-            self.onParameterNodeModified()  # a reference may be gone
+        if not slicer.mrmlScene.IsClosing():
+            self.logic.removeOrphans()
+            if self._parameterNode:
+                self.onParameterNodeModified()  # a reference may be gone
 
     def initializeParameterNode(self):
         """Makes sure that there is a parameter node, with a volume if the scene has one."""
@@ -201,8 +203,8 @@ class KidneyUltrasoundWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             widget.visible = node.method == Method.CLASSICAL
         self.ui.seedPlaceWidget.setCurrentNode(node.seedPoint)
         self.removeObservers(self._checkCanApply)
-        if node.seedPoint:
-            self.addObserver(node.seedPoint, vtk.vtkCommand.ModifiedEvent, self._checkCanApply)
+        for event in kidneypoints.EVENTS if node.seedPoint else ():
+            self.addObserver(node.seedPoint, event, self._checkCanApply)
         self._points.watch(self.logic.pointNodes(node.segmentation))
         self.ui.measuresView.setMRMLTableNode(self.logic.measuresNode(node.segmentation))
         self.logic.setSide(node.segmentation, node.side.value)
@@ -515,6 +517,10 @@ class KidneyUltrasoundLogic(ScriptedLoadableModuleLogic):
         """Names a result: side is "left", "right" or ""."""
         if self.canCorrect(segmentation) and segmentation.GetAttribute(kidney.SIDE) != side:
             kidney.set_side(segmentation, side)
+
+    def removeOrphans(self):
+        """Removes what was found for results that are gone: it is hidden, so that the user cannot."""
+        kidneyfound.remove_orphans()
 
     def showInViews(self, segmentation):
         """Shows a result in slice and 3D views, with its volume behind it."""

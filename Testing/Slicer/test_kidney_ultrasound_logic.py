@@ -391,6 +391,31 @@ def test_points_and_shape_go_on_in_a_reloaded_scene(logic, scene, module, tmp_pa
     assert len(fresh.result(segmentation).points) == 1
 
 
+def test_of_points_in_a_scene_those_that_cannot_be_honoured_are_taken_back(logic, module):
+    from SlicerHPOLib.kidney.points import CorrectionError
+
+    node = volume_node()
+    segmentation = logic.process(node)
+    for offset in ((23, 0, 0), (0, 0, 900), (0, -20, 0)):
+        points_node, _ = add(logic, segmentation, True, centre(node) + offset)
+    fresh = module.KidneyUltrasoundLogic()  # as after a reload
+    assert len(fresh.result(segmentation).points) == 2
+    with pytest.raises(CorrectionError, match="Outside the volume lies point 2"):
+        fresh.updateFromPoints(segmentation)
+    assert points_node.GetNumberOfControlPoints() == 2
+    assert shown(fresh, segmentation, node)[voxel(node, centre(node) + (23, 0, 0))]
+
+
+def test_what_was_found_goes_with_its_segmentation_and_no_sooner(logic, scene):
+    node = volume_node()
+    first, second = logic.process(node), logic.process(node)
+    logic.removeOrphans()
+    assert logic.canCorrect(first) and logic.canCorrect(second)
+    scene.RemoveNode(first)
+    logic.removeOrphans()
+    assert scene.GetNumberOfNodesByClass("vtkMRMLVectorVolumeNode") == 1 and logic.canCorrect(second)
+
+
 def test_segmenting_again_by_another_method_keeps_the_points(logic):
     node = volume_node()
     segmentation = logic.process(node)

@@ -1,4 +1,4 @@
-"""Hyperband (Li et al. 2017; Bertrand 2019, section 2.4): many short trainings, of which the best go on.
+"""Hyperband (Li et al. 2017; Bertrand 2019, chapter 2): many short trainings, of which the best go on.
 
     R     the resource of a full training, in whole units (epochs)
     eta   of the trainings on a rung, 1 / eta go on to the next, with eta times the resource
@@ -80,6 +80,7 @@ class Hyperband:
         self.asynchronous = asynchronous
         self.round = brackets(resource, eta, least)
         self.losses: dict[tuple[int, float | None], float] = {}  # by trial and resource; infinite: it failed
+        self._entered: dict[int, int] = {}  # the resource that each trial started with
         self._used_up = False
         self._oldest = 0  # the first trial of the oldest bracket that has not come to its end
 
@@ -87,17 +88,24 @@ class Hyperband:
         """See `Method`: what is due on the rungs first, then new trials."""
         suggestions: list[Suggestion] = []
         while len(suggestions) < count and (suggestion := self._going_on() or self._new()) is not None:
-            suggestions.append(self.trials.await_result(suggestion))
+            self.take_up(suggestion)
+            suggestions.append(suggestion)
         return suggestions
 
     def tell(self, observation: Observation) -> None:
         """See `Method`. A failed trial goes on to no rung."""
         observation = self.trials.tell(observation)
         self.losses[observation.trial, observation.resource] = math.inf if observation.failed else observation.loss
+        self._enter(observation)
 
     def take_up(self, suggestion: Suggestion) -> None:
         """See `Method`."""
         self.trials.await_result(suggestion)
+        self._enter(suggestion)
+
+    def start(self, bracket: Bracket) -> int:
+        """The resource at which new trials of a bracket start."""
+        return bracket[0].resource
 
     def choose(self, resource: int) -> Configuration | None:
         """The configuration of a new trial that starts with `resource`; None if the space is used up."""
@@ -109,7 +117,7 @@ class Hyperband:
 
     def _new(self) -> Suggestion | None:
         number = self.trials.next_number
-        resource = self._bracket_of(number)[1][0].resource
+        resource = self.start(self._bracket_of(number)[1])
         configuration = None if self._used_up else self.choose(resource)
         if configuration is None:
             self._used_up = True
@@ -142,10 +150,11 @@ class Hyperband:
     def _due(self, started: range, bracket: Bracket) -> tuple[list[tuple[int, int]], bool]:
         """Trials of a bracket that may be trained now, with the resource, highest rung first; and whether the bracket
         has come to its end."""
-        members = [trial for trial in started if trial in self.trials.configurations]
-        complete = len(members) == len(started) or self._used_up
+        complete = all(trial in self.trials.configurations for trial in started) or self._used_up
         due: list[tuple[int, int]] = []
+        members: list[int] = []
         for rung, above in zip(bracket, (*bracket[1:], None), strict=True):
+            members += [trial for trial in started if self._entered.get(trial) == rung.resource]
             known = [t for t in members if (t, rung.resource) in self.losses]
             due = [(t, rung.resource) for t in members if t not in known and t not in self.trials.awaited] + due
             complete &= len(known) == len(members)
@@ -156,6 +165,10 @@ class Hyperband:
             # with asynchronous rungs, one that went on early stays, though better ones have come since
             members = best + [t for t in known if t not in best and self._went_on(t, above.resource)]
         return due, complete and above is None
+
+    def _enter(self, entry: Suggestion | Observation) -> None:
+        resource = entry.resource or self.resource
+        self._entered[entry.trial] = min(resource, self._entered.get(entry.trial, resource))
 
     def _went_on(self, trial: int, resource: int) -> bool:
         awaited = self.trials.awaited.get(trial)

@@ -3,6 +3,7 @@
 import qt
 import slicer
 from slicer.util import VTKObservationMixin
+from SlicerHPOLib.mrml.kidneypoints import EVENTS
 
 
 class CorrectionPoints(VTKObservationMixin):
@@ -48,7 +49,7 @@ class CorrectionPoints(VTKObservationMixin):
         self.forget()
         self._nodes, self._dragging = nodes, False
         for node in nodes:
-            for event in (node.PointModifiedEvent, node.PointPositionDefinedEvent, node.PointRemovedEvent):
+            for event in EVENTS:
                 self.addObserver(node, event, self._onPointModified)
             self.addObserver(node, node.PointStartInteractionEvent, self._onDragStarted)
             self.addObserver(node, node.PointEndInteractionEvent, self._onDragEnded)

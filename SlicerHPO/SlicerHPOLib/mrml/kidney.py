@@ -27,7 +27,7 @@ from .scene import beside
 from .tables import fill_table
 from .volumes import NodeError, to_world, unchecked_image_of, vtk_matrix
 
-VOLUME, FOUND, MEASURES = "SlicerHPO.volume", "SlicerHPO.found", "SlicerHPO.measures"  # roles of references
+VOLUME, FOUND, MEASURES = "SlicerHPO.volume", kidneyfound.ROLE, "SlicerHPO.measures"  # roles of references
 LINES = {  # role: name, colour
     "SlicerHPO.length": ("Length", (1.0, 0.85, 0.2)),
     "SlicerHPO.width": ("Width", (0.3, 0.8, 1.0)),

@@ -17,6 +17,7 @@ from ..image import Image
 from ..kidney.session import FoundKidney
 from .volumes import NodeError, to_world, vtk_matrix
 
+ROLE = "SlicerHPO.found"  # by which a segmentation refers to the node
 ATTRIBUTE, MODEL, MODEL_SHA256 = "SlicerHPO.found", "SlicerHPO.model", "SlicerHPO.model_sha256"
 
 
@@ -54,6 +55,15 @@ def restored(node: slicer.vtkMRMLVectorVolumeNode, image: Image) -> FoundKidney:
     if modes:
         arrays["modes"] = np.ascontiguousarray(modes)
     return FoundKidney.restored(image, description, arrays)
+
+
+def remove_orphans() -> None:
+    """Removes the nodes that no segmentation refers to any more: they are hidden, so that the user cannot."""
+    nodes = slicer.util.getNodesByClass("vtkMRMLVectorVolumeNode")
+    segmentations = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
+    for node in [node for node in nodes if node.GetAttribute(ATTRIBUTE)]:
+        if not any(other.GetNodeReferenceID(ROLE) == node.GetID() for other in segmentations):
+            slicer.mrmlScene.RemoveNode(node)
 
 
 def _ijk_to_ras(node: slicer.vtkMRMLVolumeNode) -> np.ndarray:

@@ -6,9 +6,11 @@ import numpy as np
 import slicer
 
 INSIDE, OUTSIDE = "SlicerHPO.inside", "SlicerHPO.outside"  # roles of references
+_NODE = slicer.vtkMRMLMarkupsNode
+EVENTS = (_NODE.PointModifiedEvent, _NODE.PointPositionDefinedEvent, _NODE.PointRemovedEvent)  # of points placed
 _COLOURS = {INSIDE: (0.1, 0.85, 0.2), OUTSIDE: (0.95, 0.15, 0.1)}
 _SEED = (1.0, 0.85, 0.2)
-_DEFINED = slicer.vtkMRMLMarkupsNode.PositionDefined
+_DEFINED = _NODE.PositionDefined
 
 
 def name_of(role: str) -> str:

@@ -62,7 +62,8 @@ def _qt_classes() -> list[type]:
 
 
 def _is_changeable(cls: type) -> bool:
-    is_object = issubclass(cls, QtCore.QObject)
+    # not files, whose methods of object and class (QFile.exists) PySide6 tells apart in a way of its own
+    is_object = issubclass(cls, QtCore.QObject) and not issubclass(cls, QtCore.QIODevice)
     is_item = cls.__name__.endswith("Item") or cls.__name__ in ("QIcon", "QSettings", "QUiLoader")
     return is_object or is_item
 
@@ -82,7 +83,9 @@ def _attribute(cls: type, name: str, writable: bool) -> property:
         (
             method
             for candidate in (name, f"is{capitalised}", f"has{capitalised}")
-            if callable(method := getattr(cls, candidate, None)) and not isinstance(method, QtCore.Signal)
+            if callable(method := getattr(cls, candidate, None))
+            and not isinstance(method, QtCore.Signal)
+            and not isinstance(inspect.getattr_static(cls, candidate), staticmethod)
         ),
         None,
     )
@@ -99,7 +102,16 @@ def _attribute(cls: type, name: str, writable: bool) -> property:
         else:
             QtCore.QObject.setProperty(self, name, value)
 
-    return property(get, set_ if writable else None, doc=f"Qt property {name!r}")
+    attribute = _PropertyOrFunction(get, set_ if writable else None, doc=f"Qt property {name!r}")
+    attribute.function = getattr(cls, name, None) if isinstance(vars(cls).get(name), staticmethod) else None
+    return attribute
+
+
+class _PropertyOrFunction(property):
+    """Of an object a property; of the class a static function of the same name, as QTimer.singleShot is."""
+
+    def __get__(self, instance, owner=None):
+        return self.function if instance is None and self.function else super().__get__(instance, owner)
 
 
 def _getattribute(self, name):

@@ -125,7 +125,8 @@ def strict_module(name: str, members: dict[str, object], file: str) -> StrictMod
 
 def build(loader: type) -> StrictModule:
     """The module `qt`; `loader` is its QUiLoader."""
+    # First, for PySide6 makes a class when it is first asked for, and what is not made cannot be changed.
+    members = {name: getattr(module, name) for module, names in ALLOWED.items() for name in names}
     pythonqt.install()
     dialogs.install()
-    members = {name: getattr(module, name) for module, names in ALLOWED.items() for name in names}
     return strict_module("qt", {**members, "QUiLoader": loader}, __file__)

@@ -1,0 +1,494 @@
+"""The panel of Kidney Ultrasound: every button, what is enabled when and why, and what can go wrong meanwhile."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from kidneys import TaskAtHand, centre_of, matrix_of, volume
+
+SAMPLES = Path(__file__).resolve().parents[2] / "Resources" / "SampleData" / "kidney"
+
+
+@pytest.fixture
+def panel(load_module, open_panel, monkeypatch):
+    """The open panel, with an answer at hand instead of another process."""
+    from SlicerHPOLib.mrml import kidneyrun
+
+    module = load_module("KidneyUltrasound")
+    TaskAtHand.reset()
+    monkeypatch.setattr(kidneyrun, "BackgroundTask", TaskAtHand)
+    monkeypatch.setattr(module.KidneyUltrasoundWidget, "DOUBLE_CLICK_MS", 30)
+    monkeypatch.setattr(module.KidneyUltrasoundWidget, "POLL_MS", 10)
+    return open_panel(module)
+
+
+@pytest.fixture
+def segmented(panel, wait_until):
+    """The panel after a run on `volume_node`."""
+    choose(panel, volume_node())
+    run(panel, wait_until)
+    return panel
+
+
+def volume_node(matrix=None, name="scan"):
+    from SlicerHPOLib.mrml.volumes import volume_node_of
+
+    return volume_node_of(volume(matrix), name)
+
+
+def choose(panel, node):
+    panel.ui.inputSelector.setCurrentNode(node)
+
+
+def select(box, text):
+    box.setCurrentIndex(box.findText(text))
+
+
+def run(panel, wait_until):
+    wait_until(lambda: panel.ui.applyButton.enabled)
+    panel.ui.applyButton.click()
+    wait_until(lambda: not panel.logic.isRunning and panel.ui.applyButton.enabled)
+    return panel._parameterNode.segmentation
+
+
+def start(panel, wait_until):
+    """A run that goes on until the test lets it go."""
+    TaskAtHand.waits = True
+    panel.ui.applyButton.click()
+    wait_until(lambda: panel.ui.applyButton.enabled)
+
+
+def centre(node):
+    from SlicerHPOLib.mrml.volumes import image_of
+
+    return centre_of(image_of(node))
+
+
+def point_nodes(panel):
+    return panel.logic.pointNodes(panel._parameterNode.segmentation)
+
+
+def volume_ml(panel):
+    return panel.logic.result(panel._parameterNode.segmentation).measures.volume_ml
+
+
+def table(panel):
+    node = panel.ui.measuresView.mrmlTableNode()
+    return {node.GetCellText(row, 0): float(node.GetCellText(row, 1)) for row in range(node.GetNumberOfRows())}
+
+
+# What can be pressed
+
+
+def test_without_a_volume_apply_is_disabled_and_says_why(panel):
+    assert not panel.ui.applyButton.enabled and "No volume is chosen" in panel.ui.applyButton.toolTip
+    assert not panel.ui.correctionsCollapsibleButton.enabled and not panel.ui.resultCollapsibleButton.enabled
+    assert "Segment a volume first" in panel.ui.correctionsCollapsibleButton.toolTip
+
+
+def test_a_volume_enables_apply_and_the_first_of_the_scene_is_chosen_on_entering(panel, open_panel):
+    import slicer
+
+    node = volume_node()
+    slicer.util.selectModule("Welcome")
+    slicer.util.selectModule("KidneyUltrasound")
+    assert panel._parameterNode.inputVolume is node
+    assert panel.ui.applyButton.enabled and panel.ui.applyButton.toolTip == "Find the kidney."
+
+
+def test_a_flat_volume_cannot_be_applied_and_the_reason_is_told(panel, dialogs, wait_until):
+    import slicer
+
+    node = slicer.util.addVolumeFromArray(np.arange(1200).reshape(1, 30, 40).astype(np.uint8), name="flat")
+    choose(panel, node)
+    if panel.ui.applyButton.enabled:
+        with pytest.raises(ValueError, match="slice"):
+            panel.onApplyButton()
+        assert "flat" in dialogs[-1].text and "slice" in dialogs[-1].text
+    assert TaskAtHand.started == []
+
+
+def test_the_classical_method_wants_a_seed_point(panel, process_events):
+    choose(panel, volume_node())
+    assert not panel.ui.seedPlaceWidget.visible
+    select(panel.ui.methodSelector, "Classical, from a seed point")
+    assert panel.ui.seedPlaceWidget.visible and panel.ui.seedLabel.visible
+    assert not panel.ui.applyButton.enabled and "seed point" in panel.ui.applyButton.toolTip
+    seed = panel._parameterNode.seedPoint
+    seed.AddControlPointWorld(*map(float, centre(panel._parameterNode.inputVolume)))
+    process_events()
+    assert panel.ui.applyButton.enabled
+    seed.SetNthControlPointPositionWorld(0, 900.0, 0.0, 0.0)
+    process_events()
+    assert not panel.ui.applyButton.enabled and "outside the volume" in panel.ui.applyButton.toolTip
+    seed.RemoveAllControlPoints()
+    process_events()
+    assert not panel.ui.applyButton.enabled
+    select(panel.ui.methodSelector, "Network alone, no template")
+    assert panel.ui.applyButton.enabled and not panel.ui.seedPlaceWidget.visible
+
+
+def test_what_the_panel_holds_reaches_the_computation(panel, wait_until):
+    node = volume_node()
+    choose(panel, node)
+    select(panel.ui.methodSelector, "Classical, from a seed point")
+    select(panel.ui.sideSelector, "Left kidney")
+    panel._parameterNode.seedPoint.AddControlPointWorld(*map(float, centre(node)))
+    segmentation = run(panel, wait_until)
+    options = TaskAtHand.started[-1].options
+    assert options["method"] == "classical" and options["seed_point_mm"] == pytest.approx(list(centre(node)))
+    assert options["model"] == "kidney-ultrasound"
+    assert segmentation.GetSegmentation().GetSegment("kidney").GetName() == "left kidney"
+
+
+def test_models_for_the_kidney_are_offered_and_the_chosen_one_is_used(panel, wait_until, tmp_path, monkeypatch):
+    import shutil
+
+    import slicer
+    from SlicerHPOLib.bundle import MODELS_VARIABLE, find_bundle
+
+    shutil.copytree(find_bundle("kidney-ultrasound"), tmp_path / "mine")
+    monkeypatch.setenv(MODELS_VARIABLE, str(tmp_path))
+    slicer.util.selectModule("Welcome")
+    slicer.util.selectModule("KidneyUltrasound")
+    box = panel.ui.modelSelector
+    assert {box.itemText(index) for index in range(box.count)} == {"mine", "kidney-ultrasound"}
+    choose(panel, volume_node())
+    select(box, "mine")
+    run(panel, wait_until)
+    assert TaskAtHand.started[-1].options["model"] == "mine"
+
+
+# Running
+
+
+def test_apply_becomes_cancel_with_progress_and_the_result_is_shown(panel, wait_until):
+    choose(panel, volume_node())
+    start(panel, wait_until)
+    assert panel.ui.applyButton.text == "Cancel" and "Stop" in panel.ui.applyButton.toolTip
+    wait_until(lambda: panel.ui.progressBar.value == 40)
+    assert panel.ui.progressBar.visible and panel.ui.progressBar.format == "finding the kidney (%p %)"
+    assert not panel.ui.inputsCollapsibleButton.enabled and not panel.ui.resultCollapsibleButton.enabled
+    TaskAtHand.waits = False
+    wait_until(lambda: not panel.logic.isRunning)
+    assert panel.ui.applyButton.text == "Apply" and not panel.ui.progressBar.visible
+    assert panel.ui.resultCollapsibleButton.enabled and panel.ui.correctionsCollapsibleButton.enabled
+    wait_until(lambda: panel.ui.measuresView.mrmlTableNode().GetNumberOfRows() > 0)
+    assert table(panel)["Volume"] == pytest.approx(48.3, rel=0.06)
+    assert panel.ui.segmentationSelector.currentNode() is panel._parameterNode.segmentation
+
+
+def test_cancel_stops_and_leaves_the_scene_as_it_was(panel, scene, wait_until):
+    choose(panel, volume_node())
+    before = scene.GetNumberOfNodes()
+    start(panel, wait_until)
+    panel.ui.applyButton.click()
+    wait_until(lambda: panel.ui.applyButton.enabled and panel.ui.applyButton.text == "Apply")
+    assert not panel.logic.isRunning and panel.ui.statusLabel.text == "Cancelled."
+    assert scene.GetNumberOfNodes() == before and panel._parameterNode.segmentation is None
+
+
+def test_a_double_click_on_apply_starts_once_and_does_not_cancel(panel, wait_until):
+    choose(panel, volume_node())
+    TaskAtHand.waits = True
+    panel.ui.applyButton.click()
+    panel.ui.applyButton.click()
+    assert panel.logic.isRunning and len(TaskAtHand.started) == 1
+    TaskAtHand.waits = False
+    wait_until(lambda: not panel.logic.isRunning)
+    assert panel._parameterNode.segmentation is not None
+
+
+def test_an_error_is_shown_and_the_panel_is_ready_again(panel, scene, dialogs, wait_until):
+    from SlicerHPOLib.background import TaskError
+
+    choose(panel, volume_node())
+    before = scene.GetNumberOfNodes()
+    TaskAtHand.error = TaskError("The computation gave no answer: memory ran out.", "Traceback ...")
+    panel.ui.applyButton.click()
+    wait_until(lambda: dialogs and panel.ui.applyButton.enabled)
+    assert dialogs[-1].kind == "error" and "memory ran out" in dialogs[-1].text
+    assert "could not be segmented" in dialogs[-1].text
+    assert panel.ui.applyButton.text == "Apply" and scene.GetNumberOfNodes() == before
+
+
+def test_notes_of_the_way_there_are_shown(panel, wait_until):
+    TaskAtHand.warnings = ("It was computed on the processor.",)
+    choose(panel, volume_node())
+    run(panel, wait_until)
+    assert panel.ui.statusLabel.visible and panel.ui.statusLabel.text == "It was computed on the processor."
+
+
+def test_a_doubtful_result_is_marked(panel, wait_until):
+    TaskAtHand.changes = {"note": "Low confidence (0.40)."}
+    choose(panel, volume_node())
+    run(panel, wait_until)
+    assert panel.ui.warningLabel.visible and panel.ui.warningLabel.text == "Low confidence (0.40)."
+    TaskAtHand.changes = {}
+    run(panel, wait_until)
+    assert not panel.ui.warningLabel.visible
+
+
+# What happens meanwhile
+
+
+def test_closing_the_scene_cancels_the_run(panel, scene, wait_until, process_events):
+    choose(panel, volume_node())
+    start(panel, wait_until)
+    scene.Clear(0)
+    process_events(0.1)
+    assert not panel.logic.isRunning and not panel.ui.progressBar.visible
+    assert panel.ui.applyButton.text == "Apply" and not panel.ui.applyButton.enabled
+    choose(panel, volume_node())
+    TaskAtHand.waits = False
+    run(panel, wait_until)
+
+
+def test_closing_the_scene_takes_the_result_out_of_the_panel(segmented, scene, process_events):
+    scene.Clear(0)
+    process_events(0.1)
+    assert segmented._parameterNode.segmentation is None and segmented.ui.measuresView.mrmlTableNode() is None
+    assert not segmented.ui.undoButton.enabled and not segmented.ui.exportReportButton.enabled
+
+
+def test_deleting_the_volume_cancels_the_run_and_says_so(panel, scene, wait_until):
+    node = volume_node()
+    choose(panel, node)
+    start(panel, wait_until)
+    scene.RemoveNode(node)
+    wait_until(lambda: panel.ui.statusLabel.visible)
+    assert "removed" in panel.ui.statusLabel.text and not panel.logic.isRunning
+    assert not panel.ui.applyButton.enabled
+
+
+def test_switching_modules_in_a_run_lets_it_finish(panel, wait_until):
+    import slicer
+
+    node = volume_node()
+    choose(panel, node)
+    start(panel, wait_until)
+    slicer.util.selectModule("Welcome")
+    TaskAtHand.waits = False
+    wait_until(lambda: not panel.logic.isRunning)
+    assert panel.logic.resultOf(node) is not None
+    slicer.util.selectModule("KidneyUltrasound")
+    assert panel._parameterNode.segmentation is panel.logic.resultOf(node)
+    assert panel.ui.exportReportButton.enabled
+
+
+def test_deleting_the_segmentation_empties_the_panel_and_takes_what_was_found_along(segmented, scene, process_events):
+    scene.RemoveNode(segmented._parameterNode.segmentation)
+    process_events(0.1)
+    assert segmented._parameterNode.segmentation is None
+    assert not segmented.ui.correctionsCollapsibleButton.enabled
+    assert scene.GetNumberOfNodesByClass("vtkMRMLVectorVolumeNode") == 0
+
+
+def test_deleting_the_volume_disables_corrections(segmented, scene, process_events):
+    inside, _ = point_nodes(segmented)
+    inside.AddControlPointWorld(1, 2, 3)  # and is to be honoured soon
+    scene.RemoveNode(segmented._parameterNode.inputVolume)
+    process_events(0.1)
+    assert not segmented.ui.correctionsCollapsibleButton.enabled and not segmented.ui.applyButton.enabled
+    inside.AddControlPointWorld(4, 5, 6)
+    process_events(0.5)
+
+
+# Which volume, which result
+
+
+def test_choosing_a_volume_shows_its_result_and_choosing_a_result_its_volume(segmented, wait_until):
+    first = segmented._parameterNode.segmentation
+    select(segmented.ui.sideSelector, "Left kidney")
+    second_volume = volume_node(matrix_of((0.3, -0.2, 0.4)), "other")
+    choose(segmented, second_volume)
+    assert segmented._parameterNode.segmentation is None
+    select(segmented.ui.sideSelector, "Right kidney")
+    second = run(segmented, wait_until)
+    names = [node.GetSegmentation().GetSegment("kidney").GetName() for node in (first, second)]
+    assert names == ["left kidney", "right kidney"]
+    segmented.ui.segmentationSelector.setCurrentNode(first)
+    assert segmented._parameterNode.inputVolume.GetName() == "scan"
+    assert segmented.ui.sideSelector.currentText == "Left kidney"
+    choose(segmented, second_volume)
+    assert segmented._parameterNode.segmentation is second
+    assert segmented.ui.sideSelector.currentText == "Right kidney"
+    names = [node.GetSegmentation().GetSegment("kidney").GetName() for node in (first, second)]
+    assert names == ["left kidney", "right kidney"]
+
+
+def test_the_side_can_be_stated_afterwards(segmented):
+    select(segmented.ui.sideSelector, "Right kidney")
+    assert segmented._parameterNode.segmentation.GetSegmentation().GetSegment("kidney").GetName() == "right kidney"
+
+
+def test_without_a_result_chosen_apply_makes_a_new_one(segmented, wait_until):
+    first = segmented._parameterNode.segmentation
+    assert run(segmented, wait_until) is first
+    segmented.ui.segmentationSelector.setCurrentNode(None)
+    second = run(segmented, wait_until)
+    assert second is not first and segmented.logic.volumeOf(first) is segmented.logic.volumeOf(second)
+
+
+# Correcting
+
+
+def test_points_clicked_dragged_and_deleted_in_a_slice_view_change_the_shape(segmented, slice_view, wait_until):
+    node = segmented._parameterNode.inputVolume
+    inside, outside = point_nodes(segmented)
+    view, before = slice_view(node), volume_ml(segmented)
+    segmented.ui.insidePlaceWidget.placeButton().click()
+    target = centre(node) + (24, 0, 0)
+    view.click(target)
+    wait_until(lambda: segmented.ui.undoButton.enabled)
+    np.testing.assert_allclose(placed(inside), [target], atol=1.0)
+    after = volume_ml(segmented)
+    assert after > before
+    segmented.ui.insidePlaceWidget.placeButton().click()
+    view.drag(placed(inside)[0], placed(inside)[0] + (4, 0, 0))
+    wait_until(lambda: volume_ml(segmented) > after)
+    assert abs(placed(inside)[0][0] - target[0] - 4) < 1.5
+    segmented.ui.undoButton.click()
+    assert volume_ml(segmented) == pytest.approx(after)  # the whole drag is one step
+    view.press("Delete", placed(inside)[0])
+    wait_until(lambda: len(placed(inside)) == 0 and volume_ml(segmented) == pytest.approx(before))
+    segmented.ui.outsidePlaceWidget.placeButton().click()
+    view.click(centre(node) + (14, 0, 0))
+    wait_until(lambda: len(placed(outside)) == 1 and volume_ml(segmented) < before)
+
+
+def placed(node):
+    from SlicerHPOLib.mrml import kidneypoints
+
+    return kidneypoints.positions(node)
+
+
+def test_measures_follow_the_points(segmented, wait_until):
+    node = segmented._parameterNode.inputVolume
+    wait_until(lambda: segmented.ui.measuresView.mrmlTableNode().GetNumberOfRows() > 0)
+    before = table(segmented)["Volume"]
+    point_nodes(segmented)[0].AddControlPointWorld(*map(float, centre(node) + (25, 0, 0)))
+    wait_until(lambda: table(segmented)["Volume"] > before)
+
+
+def test_undo_and_redo_step_through_the_changes(segmented, wait_until):
+    node = segmented._parameterNode.inputVolume
+    inside, outside = point_nodes(segmented)
+    assert not segmented.ui.undoButton.enabled and not segmented.ui.redoButton.enabled
+    volumes = [volume_ml(segmented)]
+    for points, offset in ((inside, (24, 0, 0)), (outside, (0, 11, 0))):
+        points.AddControlPointWorld(*map(float, centre(node) + offset))
+        wait_until(lambda: volume_ml(segmented) != volumes[-1])
+        volumes.append(volume_ml(segmented))
+    for expected in volumes[-2::-1]:
+        assert segmented.ui.undoButton.enabled
+        segmented.ui.undoButton.click()
+        assert volume_ml(segmented) == expected
+    assert not segmented.ui.undoButton.enabled and len(placed(inside)) == len(placed(outside)) == 0
+    for expected in volumes[1:]:
+        segmented.ui.redoButton.click()
+        assert volume_ml(segmented) == expected
+    assert not segmented.ui.redoButton.enabled and len(placed(inside)) == len(placed(outside)) == 1
+
+
+def test_a_point_that_cannot_be_is_taken_back_with_a_message(segmented, wait_until, process_events):
+    inside, _ = point_nodes(segmented)
+    inside.AddControlPointWorld(0, 0, 900)
+    wait_until(lambda: segmented.ui.messageLabel.visible)
+    assert segmented.ui.messageLabel.text.startswith("Taken back: Outside the volume lies point 1 (inside at R 0.0")
+    assert len(placed(inside)) == 0 and not segmented.ui.undoButton.enabled
+    process_events(0.1)
+    assert segmented.ui.messageLabel.visible
+    inside.AddControlPointWorld(*map(float, centre(segmented._parameterNode.inputVolume) + (24, 0, 0)))
+    wait_until(lambda: segmented.ui.undoButton.enabled)
+    assert not segmented.ui.messageLabel.visible
+
+
+def test_an_unusual_shape_is_warned_of(segmented, wait_until):
+    inside, outside = point_nodes(segmented)
+    inside.AddControlPointWorld(*map(float, centre(segmented._parameterNode.inputVolume) + (45, 0, 0)))
+    outside.AddControlPointWorld(*map(float, centre(segmented._parameterNode.inputVolume) + (0, 4, 0)))
+    wait_until(lambda: segmented.ui.warningLabel.visible)
+    assert "standard deviations" in segmented.ui.warningLabel.text
+
+
+def test_points_changed_while_the_panel_was_left_are_honoured_on_return(segmented, wait_until):
+    import slicer
+
+    before, (inside, _) = volume_ml(segmented), point_nodes(segmented)
+    slicer.util.selectModule("Welcome")
+    inside.AddControlPointWorld(*map(float, centre(segmented.logic.getParameterNode().inputVolume) + (24, 0, 0)))
+    slicer.util.selectModule("KidneyUltrasound")
+    wait_until(lambda: volume_ml(segmented) > before)
+
+
+def test_leaving_the_panel_ends_placing(segmented, scene):
+    import slicer
+
+    segmented.ui.outsidePlaceWidget.placeButton().click()
+    interaction = scene.GetNodeByID("vtkMRMLInteractionNodeSingleton")
+    assert interaction.GetCurrentInteractionMode() == interaction.Place
+    slicer.util.selectModule("Welcome")
+    assert interaction.GetCurrentInteractionMode() != interaction.Place
+
+
+# Exporting
+
+
+@pytest.mark.parametrize(
+    ("button", "name"), [("exportSegmentationButton", "kidney.seg.nrrd"), ("exportReportButton", "report.csv")]
+)
+def test_an_export_writes_the_file_that_the_user_names(segmented, dialogs, tmp_path, button, name):
+    dialogs.path = ""
+    getattr(segmented.ui, button).click()
+    assert not list(tmp_path.iterdir()) and not segmented.ui.statusLabel.visible
+    dialogs.path = str(tmp_path / name)
+    getattr(segmented.ui, button).click()
+    assert (tmp_path / name).stat().st_size > 100
+    assert name in segmented.ui.statusLabel.text
+
+
+def test_an_export_that_fails_says_why(segmented, dialogs, tmp_path):
+    dialogs.path = str(tmp_path / "kidney.docx")
+    segmented.ui.exportSegmentationButton.click()
+    assert dialogs[-1].kind == "error" and "written as .seg.nrrd or .nii.gz" in dialogs[-1].text
+
+
+# As a whole
+
+
+def test_the_panel_runs_a_sample_in_another_process(load_module, open_panel, wait_until, screenshot, tmp_path):
+    import slicer
+
+    panel = open_panel(load_module("KidneyUltrasound"))
+    choose(panel, slicer.util.loadVolume(str(SAMPLES / "adult-right.nii.gz")))
+    panel.ui.applyButton.click()
+    wait_until(lambda: not panel.logic.isRunning, 60)
+    wait_until(lambda: panel.ui.measuresView.mrmlTableNode().GetNumberOfRows() > 0)
+    assert table(panel)["Volume"] > 20
+    screenshot(panel, tmp_path / "panel.png")
+    assert (tmp_path / "panel.png").stat().st_size > 5000
+
+
+def test_every_widget_that_can_be_used_explains_itself(panel):
+    for name, widget in vars(panel.ui).items():
+        if widget.metaObject().className() in ("QPushButton", "QComboBox", "qMRMLNodeComboBox"):
+            assert widget.toolTip, name
+
+
+def test_the_tabulator_goes_through_the_panel_from_top_to_bottom(panel):
+    order, widget = [], panel.ui.inputSelector
+    names = {id(widget): name for name, widget in vars(panel.ui).items()}
+    for _ in range(300):
+        if (name := names.get(id(widget))) and name not in order:
+            order.append(name)
+        widget = widget.nextInFocusChain()
+    wanted = ["inputSelector", "sideSelector", "methodSelector", "applyButton", "undoButton", "exportReportButton"]
+    assert [name for name in order if name in wanted] == wanted
+
+
+def test_samples_are_registered(load_module):
+    load_module("KidneyUltrasound")
+    from harness.sampledata import registered
+
+    assert {path.name.removesuffix(".nii.gz") for path in SAMPLES.glob("*.nii.gz")} <= set(registered)

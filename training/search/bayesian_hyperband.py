@@ -1,0 +1,225 @@
+"""Bayesian optimisation chooses what Hyperband trains (Bertrand 2019, chapter 2).
+
+Symbols, beside those of `hyperband` and `time_kernel`:
+    x, r    configuration and resource of a training; its loss is f(x, r)
+    EI      expected improvement on the best loss, given all trainings so far, finished or not
+
+`SourceCombination` is the source's: time is one more input of a stationary process of the losses; at the start of a
+bracket, the losses at its first rung are predicted, and configurations drawn with probabilities EI / sum EI.
+
+`BayesianHyperband` repairs what costs it: the process is of log time, and of log losses where they are likelier; its
+covariance of time decays to what a training comes to, so that f(x, R) is predicted, which is what is looked for; the
+configuration of largest EI is taken, with the trainings under way pending in the process; failed trials teach a second
+process where training fails; and the rungs' rank correlations tell when short trainings mislead.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from scipy.stats import kendalltau
+
+from . import acquisition
+from .feasibility import FAILED, TRAINED, probability
+from .hyperband import Bracket, Hyperband
+from .kernel import matern_52, squared_exponential
+from .maximise import maximise
+from .space import Configuration, Space
+from .surrogate import Surrogate
+from .time_kernel import Decaying, with_time
+from .transform import identity, logarithm
+
+LARGEST_LISTED = 100_000
+LEAST_RESULTS = 6  # before these, configurations are random
+SAMPLED = 2_000  # of a space that is not listed
+# A rung misleads if its rank correlation with the next is less than this with 95 %, from so many pairs on.
+TOO_LITTLE, LEAST_PAIRS = 0.1, 8
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How well a rung predicts the next: Kendall's tau of the losses of the trials (`pairs`) that reached both.
+
+    They are the better ones of the lower rung, so tau is less than it would be over all.
+    """
+
+    lower: int
+    upper: int
+    pairs: int
+    tau: float
+
+    @property
+    def misleads(self) -> bool:
+        """True if the lower rung should not decide what goes on."""
+        n = self.pairs
+        return n >= LEAST_PAIRS and self.tau + 1.645 * math.sqrt(2 * (2 * n + 5) / (9 * n * (n - 1))) < TOO_LITTLE
+
+
+class Combination(Hyperband):
+    """What both versions share: the space as rows, and results as a process takes them."""
+
+    def __init__(
+        self, space: Space, resource: int, eta: int = 3, seed: int = 0, least: int = 1, asynchronous: bool = False
+    ):
+        super().__init__(space, resource, eta, seed, least, asynchronous)
+        self.shortest = self.round[0][0].resource
+        self.listed = space.enumerate() if space.size is not None and space.size <= LARGEST_LISTED else []
+        self.encoded = space.encode(self.listed)
+        self._number = {space.key(c): n for n, c in enumerate(self.listed)}
+
+    @property
+    def used(self) -> np.ndarray:
+        """(m,) bool: which of the listed configurations were suggested."""
+        used = np.zeros(len(self.listed), bool)
+        used[[self._number[key] for key in self.trials.used]] = True
+        return used
+
+    def rows(self, trials: list[int]) -> np.ndarray:
+        """Encoded configurations (n, d)."""
+        return self.trials.space.encode([self.trials.configurations[trial] for trial in trials])
+
+    def known(self) -> list[tuple[int, int]]:
+        """Trial and resource of the results, in the order told, without failures."""
+        return [key for key, loss in self.losses.items() if loss < np.inf]
+
+
+class BayesianHyperband(Combination):
+    """Hyperband whose configurations have the largest expected improvement of the loss of a full training.
+
+    Args:
+        space, resource, eta, seed, least, asynchronous: see `Hyperband`.
+    """
+
+    def __init__(
+        self, space: Space, resource: int, eta: int = 3, seed: int = 0, least: int = 1, asynchronous: bool = False
+    ):
+        super().__init__(space, resource, eta, seed, least, asynchronous)
+        kernels = (matern_52(), Decaying(matern_52(), self.shortest / resource))
+        finished = self._with_time(self.encoded, resource)
+        self._losses = Surrogate(finished, kernels, (identity, logarithm), seed)
+        self._labels = Surrogate(self.encoded, (matern_52(),), (identity,), seed)
+
+    def choose(self, resource: int) -> Configuration | None:
+        """See above; at random until there are results."""
+        if len(self.known()) < LEAST_RESULTS:
+            return self.trials.unused_at_random()
+        self._follow()
+        if not self.listed:
+            known = sorted(self.known(), key=lambda key: (-key[1], self.losses[key]))[:5]
+            starts = [self.trials.configurations[trial] for trial, _ in known]
+            return maximise(self._score, self.trials.space, starts, self.trials.random())
+        used = self.used
+        if used.all():
+            return None
+        (mean, variance), feasible = self._losses.posteriors()[0], self._feasible()
+        gain = acquisition.log_expected_improvement(mean, variance, mean[used].min())
+        return self.listed[int(np.argmax(np.where(used, -np.inf, acquisition.feasible(gain, feasible))))]
+
+    def start(self, bracket: Bracket) -> int:
+        """The first rung that can be trusted: in the worst case, full trainings only."""
+        return max(bracket[0].resource, self.trusted())
+
+    def trusted(self) -> int:
+        """The resource above all rungs that mislead."""
+        misleading = [agreement for agreement in self.agreements() if agreement.misleads]
+        for agreement in misleading:
+            log.info("Rung %(lower)d misleads: tau %(tau).2f to %(upper)d, %(pairs)d trials.", vars(agreement))
+        return max((agreement.upper for agreement in misleading), default=self.shortest)
+
+    def agreements(self) -> list[Agreement]:
+        """Rank correlations of each rung with the next, where two trials reached both."""
+        resources = [rung.resource for rung in self.round[0]]
+        found = []
+        for lower, upper in pairwise(resources):
+            both = [t for t, r in self.known() if r == upper and self.losses.get((t, lower), math.inf) < math.inf]
+            if len(both) > 1:
+                tau = kendalltau(*([self.losses[t, r] for t in both] for r in (lower, upper))).statistic
+                found.append(Agreement(lower, upper, len(both), 0.0 if math.isnan(tau) else float(tau)))
+        return found
+
+    def _score(self, configurations: list[Configuration]) -> np.ndarray:
+        """Log expected improvement of any configurations; -inf for those that were suggested."""
+        encoded = self.trials.space.encode(configurations)
+        ((mean, variance),) = self._losses.posteriors(self._with_time(encoded, self.resource))
+        tried = self._with_time(self.rows(sorted({trial for trial, _ in self.known()})), self.resource)
+        ((mean_tried, _),) = self._losses.posteriors(tried)
+        gain = acquisition.log_expected_improvement(mean, variance, mean_tried.min())
+        unused = [self.trials.space.key(c) not in self.trials.used for c in configurations]
+        return np.where(unused, acquisition.feasible(gain, self._feasible(encoded)), -np.inf)
+
+    def _feasible(self, points: np.ndarray | None = None) -> np.ndarray | float:
+        """Probabilities (m,) that configurations can be trained; 1 while none failed."""
+        for process, (mean, variance) in zip(self._labels.processes, self._labels.posteriors(points), strict=True):
+            return probability(mean, variance, process.scale**2 * process.model.noise)
+        return 1.0
+
+    def _follow(self) -> None:
+        """The surrogates take what was told, and what is awaited as pending."""
+        known, awaited, trusted = self.known(), list(self.trials.awaited.values()), self.trusted()
+        if sum(resource >= trusted for _, resource in known) >= LEAST_RESULTS:
+            known = [(trial, resource) for trial, resource in known if resource >= trusted]
+        x = self._with_time(self.rows([t for t, _ in known]), [r for _, r in known])
+        pending = self._with_time(self.rows([s.trial for s in awaited]), [s.resource for s in awaited])
+        self._losses.update(
+            {key: (row, self.losses[key]) for key, row in zip(known, x, strict=True)},
+            {(s.trial, s.resource): row for s, row in zip(awaited, pending, strict=True)},
+        )
+        labels = {trial: FAILED if loss == np.inf else TRAINED for (trial, _), loss in self.losses.items()}
+        if FAILED in labels.values():
+            pairs = zip(self.rows(list(labels)), labels.values(), strict=True)
+            self._labels.update(dict(zip(labels, pairs, strict=True)), {})
+
+    def _with_time(self, encoded: np.ndarray, resources) -> np.ndarray:
+        return with_time(encoded, resources, self.resource, self.shortest)
+
+
+class SourceCombination(Combination):
+    """Bertrand 2019: time as an input, prediction at the first rung, configurations drawn by normalised EI.
+
+    Args:
+        space, resource, eta, seed, least, asynchronous: see `Hyperband`.
+    """
+
+    def __init__(
+        self, space: Space, resource: int, eta: int = 3, seed: int = 0, least: int = 1, asynchronous: bool = False
+    ):
+        super().__init__(space, resource, eta, seed, least, asynchronous)
+        self._losses = Surrogate(np.empty((0, space.dimension + 1)), (squared_exponential(),), (identity,), seed)
+        self._chances: tuple[int, list[Configuration], np.ndarray] = (-1, [], np.empty(0))
+
+    def choose(self, resource: int) -> Configuration | None:
+        """One of those drawn when the bracket began; at random until there are results."""
+        trial = self.trials.next_number
+        first, _ = self._bracket_of(trial)
+        if first != self._chances[0]:
+            self._chances = (first, *self._expected(first, resource))
+        _, configurations, chances = self._chances
+        used = self.trials.used
+        chances = np.where([self.trials.space.key(c) in used for c in configurations], 0.0, chances)
+        if not chances.sum() > 0:
+            return self.trials.unused_at_random()
+        return configurations[self.trials.random(trial).choice(len(chances), p=chances / chances.sum())]
+
+    def _expected(self, first: int, resource: int) -> tuple[list[Configuration], np.ndarray]:
+        """Configurations and their EI (m,) at the first rung, from the results of the brackets before."""
+        known = [(trial, r) for trial, r in self.known() if trial < first]
+        if len(known) < LEAST_RESULTS:
+            return [], np.empty(0)
+        x = self._with_time(self.rows([t for t, _ in known]), [r for _, r in known])
+        self._losses.update({key: (row, self.losses[key]) for key, row in zip(known, x, strict=True)}, {})
+        configurations = self.listed or self.trials.space.sample(self.trials.random(first), SAMPLED)
+        encoded = self.encoded if self.listed else self.trials.space.encode(configurations)
+        ((mean, variance),) = self._losses.posteriors(self._with_time(encoded, resource))
+        best = min(self.losses[key] for key in known)
+        log_gain = acquisition.log_expected_improvement(mean, variance, best)
+        return configurations, np.exp(log_gain - log_gain.max())
+
+    def _with_time(self, encoded: np.ndarray, resources) -> np.ndarray:
+        shares = np.broadcast_to(np.asarray(resources, float) / self.resource, len(encoded))
+        return np.column_stack([encoded, shares])

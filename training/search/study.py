@@ -1,0 +1,286 @@
+"""A search that outlives its process: its trainings are kept in Optuna's storage, and any method goes on from them.
+
+Each training, of a trial up to a resource, is a trial of Optuna's: complete at the full resource, pruned where it was
+stopped on a rung, failed, or running. So Optuna's dashboard, plots and importance read a study while it runs. A method
+is a function of what it was told, so whoever opens the study tells a new one everything and asks on. A training that
+was running when its process died is handed out again first, with the same number, to go on from its checkpoint.
+
+The storage is a journal file (`search.log`) or a database (`sqlite:///search.db`). Several processes of one machine may
+share a journal: each asks and tells while it holds the file's lock, and learns first what the others have done.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from SlicerHPOLib.job import Cancelled, Job
+
+from .method import Method, Observation, Suggestion
+from .space import Continuous, Integer, Space
+
+if TYPE_CHECKING:
+    import optuna
+
+HOPELESS = 10  # failures without any success after which something other than the configurations is wrong
+
+
+class Study:
+    """A method whose suggestions and observations are kept.
+
+    Args:
+        storage: path of a journal file, or the address of a database (it has "://"). name: of the study in it.
+        space: that is searched. method: new, nothing asked or told yet. settings: JSON values that describe the
+            method, its seed and what is trained; a study goes on only with the same.
+
+    Raises:
+        ValueError: the storage holds a study of this name with another space or other settings, or no studies.
+    """
+
+    def __init__(self, storage: str | Path, name: str, space: Space, method: Method, settings: dict | None = None):
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self.space = space
+        self.method = method
+        self._lock, backend = _opened(str(storage))
+        with self._lock():
+            self.optuna = optuna.create_study(storage=backend, study_name=name, load_if_exists=True)
+            self._check(str(storage), {"space": space.as_json(), "settings": settings or {}})
+        self._numbers: dict[tuple[int, float | None], int] = {}  # of Optuna's trials, by trial and resource
+        self._told: set[int] = set()
+        self._left: list[Suggestion] = []  # by processes that died
+        with self._lock():
+            self._catch_up()
+
+    @property
+    def observations(self) -> list[Observation]:
+        """All results, in the order in which they came."""
+        return [_observation(record) for record in self._finished()]
+
+    def ask(self, count: int = 1) -> list[Suggestion]:
+        """Trainings to do, first those that a process which died has left; see `Method.ask`."""
+        with self._lock():
+            self._catch_up()
+            suggestions, self._left = self._left[:count], self._left[count:]
+            for suggestion in suggestions:
+                self._record(suggestion).set_user_attr("worker", _worker())
+            for suggestion in self.method.ask(count - len(suggestions)):
+                self._numbers[suggestion.trial, suggestion.resource] = len(self.optuna.get_trials(deepcopy=False))
+                self.optuna.add_trial(_running(self.space, suggestion))
+                suggestions.append(suggestion)
+        return suggestions
+
+    def tell(self, observation: Observation) -> None:
+        """Keep a result. Raises ValueError if none is awaited from this trial at this resource."""
+        from optuna.trial import TrialState
+
+        with self._lock():
+            self._catch_up()
+            number = self._numbers.get((observation.trial, observation.resource))
+            if number is None or number in self._told:
+                raise ValueError(
+                    f"The study awaits no result of trial {observation.trial} at resource {observation.resource}."
+                )
+            record = self._record(observation)
+            if observation.cost_s is not None:
+                record.set_user_attr("cost_s", observation.cost_s)
+            if observation.failed:
+                record.set_user_attr("reason", observation.reason or "unknown")
+                self.optuna.tell(number, state=TrialState.FAIL)
+            elif observation.resource is None or observation.resource == getattr(self.method, "resource", None):
+                self.optuna.tell(number, observation.loss)
+            else:
+                record.report(observation.loss, int(observation.resource))
+                self.optuna.tell(number, state=TrialState.PRUNED)
+            self._catch_up()
+
+    def run(self, train: Callable[[Suggestion], float], trainings: int, job: Job = Job()) -> Observation | None:
+        """Train until the study has `trainings` results or the method is done; returns the best at the full resource.
+
+        Args:
+            train: does a suggestion and returns its loss. What it raises is a failure of the configuration, kept with
+                its reason; `Cancelled` and Ctrl-C leave the training to whoever goes on.
+
+        Raises:
+            ValueError: the first trainings all failed.
+        """
+        start, before = time.monotonic(), len(self.observations)
+        while (done := len(self.observations)) < trainings and (suggestions := self.ask()):
+            best = self.best
+            left = (time.monotonic() - start) / max(1, done - before) * (trainings - done)
+            text = f"training {done + 1} of {trainings}" + (f", best {best.loss:.4g}" if best else "")
+            job.progress(done / trainings, text + (f", {left / 60:.0f} min left" if done > before else ""))
+            self.tell(_trained(train, suggestions[0]))
+            failed = self.observations
+            if len(failed) >= HOPELESS and all(observation.failed for observation in failed):
+                raise ValueError(f"All {len(failed)} trainings failed, the last because: {failed[-1].reason}.")
+        return self.best
+
+    @property
+    def best(self) -> Observation | None:
+        """The least loss of a full training; None while there is none."""
+        full = getattr(self.method, "resource", None)
+        finished = [o for o in self.observations if not o.failed and o.resource in (None, full)]
+        return min(finished, key=lambda o: o.loss, default=None)
+
+    def _catch_up(self) -> None:
+        """Tell the method what is in the storage and new to it, in the order in which it came."""
+        from optuna.trial import TrialState
+
+        for record in self._finished():
+            if record.number not in self._told:
+                self._told.add(record.number)
+                observation = _observation(record)
+                self._numbers[observation.trial, observation.resource] = record.number
+                self.method.tell(observation)
+        for record in self.optuna.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            suggestion = Suggestion(record.params, record.user_attrs["trial"], record.user_attrs["resource"])
+            key = suggestion.trial, suggestion.resource
+            if key not in self._numbers:
+                self._numbers[key] = record.number
+                self.method.take_up(suggestion)
+                if not _alive(record.user_attrs["worker"]):
+                    self._left.append(suggestion)
+
+    def _finished(self) -> list[optuna.trial.FrozenTrial]:
+        records = self.optuna.get_trials(deepcopy=False)
+        return sorted((r for r in records if r.state.is_finished()), key=lambda r: (r.datetime_complete, r.number))
+
+    def _record(self, entry: Suggestion | Observation) -> optuna.trial.Trial:
+        """Optuna's trial, to write to."""
+        from optuna.trial import Trial
+
+        number = self._numbers[entry.trial, entry.resource]
+        return Trial(self.optuna, self.optuna.get_trials(deepcopy=False)[number]._trial_id)
+
+    def _check(self, storage: str, described: dict) -> None:
+        for what, value in described.items():
+            kept = self.optuna.user_attrs.get(what)
+            if kept is None:
+                self.optuna.set_user_attr(what, value)
+            elif _plain(kept) != _plain(value):
+                raise ValueError(
+                    f"{storage} has a study {self.optuna.study_name!r} with another {what}: {kept}. Expected {value}; "
+                    "give this one another name, or search on with what it was begun with."
+                )
+
+
+def _trained(train: Callable[[Suggestion], float], suggestion: Suggestion) -> Observation:
+    start, loss, reason = time.monotonic(), None, None
+    try:
+        loss = float(train(suggestion))
+    except Cancelled:
+        raise
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+    seconds = time.monotonic() - start
+    return Observation(suggestion.configuration, suggestion.trial, loss, suggestion.resource, seconds, reason)
+
+
+def _running(space: Space, suggestion: Suggestion) -> optuna.trial.FrozenTrial:
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+    from optuna.trial import TrialState, create_trial
+
+    distributions = {}
+    for parameter in space.parameters:
+        if isinstance(parameter, (Continuous, Integer)):
+            kind = FloatDistribution if isinstance(parameter, Continuous) else IntDistribution
+            distributions[parameter.name] = kind(parameter.low, parameter.high, log=parameter.log)
+        else:
+            distributions[parameter.name] = CategoricalDistribution(parameter.values)
+    return create_trial(
+        state=TrialState.RUNNING,
+        params=suggestion.configuration,
+        distributions={name: distributions[name] for name in suggestion.configuration},
+        user_attrs={"trial": suggestion.trial, "resource": suggestion.resource, "worker": _worker()},
+    )
+
+
+def _observation(record: optuna.trial.FrozenTrial) -> Observation:
+    attributes = record.user_attrs
+    return Observation(
+        record.params,
+        attributes["trial"],
+        record.value,  # of a pruned trial, what it reported last
+        attributes["resource"],
+        attributes.get("cost_s"),
+        attributes.get("reason"),
+    )
+
+
+def _opened(storage: str) -> tuple[Callable, optuna.storages.BaseStorage]:
+    """A lock between processes, and the storage behind it."""
+    from optuna.storages import JournalStorage, RDBStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    if "://" in storage:
+        return nullcontext, RDBStorage(storage)
+    path = Path(storage).resolve()
+    path.parent.mkdir(parents=True, exist_ok=True)
+
+    @contextmanager
+    def locked() -> Iterator[None]:
+        import fcntl
+
+        with path.with_name(path.name + ".lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)  # the system frees it when a process dies
+            yield
+
+    with locked():
+        _drop_unfinished_line(path)
+        try:
+            return locked, JournalStorage(JournalFileBackend(str(path), lock_obj=_NoLock()))
+        except (ValueError, KeyError) as error:
+            raise ValueError(f"{path} is no journal of studies: {error}.") from error
+
+
+class _NoLock:
+    """For Optuna's journal: whoever writes holds the study's lock, which does not outlive its process."""
+
+    def acquire(self) -> bool:
+        return True
+
+    def release(self) -> None:
+        pass
+
+
+def _drop_unfinished_line(path: Path) -> None:
+    """A process that is killed while it writes leaves half a line, which Optuna refuses to read past."""
+    if path.exists():
+        content = path.read_bytes()
+        end = content.rfind(b"\n") + 1
+        if end < len(content):
+            os.truncate(path, end)
+
+
+def _worker() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def _alive(worker: str) -> bool:
+    """Whether a worker's process may still be at work: another of this machine that exists, or one elsewhere."""
+    host, pid = worker.rsplit(":", 1)
+    if host != socket.gethostname():
+        return True
+    if int(pid) == os.getpid():
+        return False  # an earlier study object of this process
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _plain(value):
+    """As it comes back from JSON."""
+    import json
+
+    return json.loads(json.dumps(value))
