@@ -115,7 +115,7 @@ class MRFieldOfViewWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.logic = MRFieldOfViewLogic()
 
         self._planesTimer = qt.QTimer(self.parent)
-        self._planesTimer.singleShot = True
+        self._planesTimer.setSingleShot(True)
         self._planesTimer.interval = 0  # once for all events of a mouse move
         self._planesTimer.connect("timeout()", self.onPlanesDragged)
         self._regionTable = RegionTable(self.ui.regionsTable)
@@ -308,7 +308,7 @@ class MRFieldOfViewWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _showRegions(self):
         """Fills table, sliders and planes from the scene."""
         volume = self._parameterNode.inputVolume
-        result, room, summary = None, {}, _("Press Apply to find the regions of this volume.")
+        result, room, summary, inPlace = None, {}, _("Press Apply to find the regions of this volume."), False
         try:
             if volume is None:
                 summary = _("No volume is chosen.")
@@ -316,9 +316,11 @@ class MRFieldOfViewWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
                 room = self.logic.roomForBoundaries(volume)
                 kind = _("Body, no spine examination") if result.hypothesis == "body" else _("Spine examination")
                 summary = f"{kind} ({100 * result.confidence:.0f} %)"
-                self._showPlanes(volume)
+                self.logic.requireInPlace(volume)
+                inPlace = True
         except ValueError as error:  # moved since, or damaged
             summary = str(error)
+        self._showPlanes(volume if inPlace else None)
         self._regionTable.show(result)
         self._boundaryRows.show(result, room)
         self.ui.summaryLabel.text = summary
@@ -327,12 +329,13 @@ class MRFieldOfViewWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._checkCanCrop()
 
     def _showPlanes(self, volume):
-        if not self._parameterNode.showPlanes:
-            self.logic.hideBoundaryPlanes()
-            return
-        for plane in self.logic.showBoundaryPlanes(volume):
+        """The planes of this volume's boundaries, and of no other's, if they are wanted."""
+        planes = self.logic.showBoundaryPlanes(volume) if self._parameterNode.showPlanes and volume else []
+        for plane in planes:
             if not self.hasObserver(plane, plane.PointModifiedEvent, self.onPlaneModified):
                 self.addObserver(plane, plane.PointModifiedEvent, self.onPlaneModified)
+        if not planes:
+            self.logic.hideBoundaryPlanes()
 
     def onPlaneModified(self, caller, event):
         self._planesTimer.start()
@@ -533,6 +536,10 @@ class MRFieldOfViewLogic(ScriptedLoadableModuleLogic):
         """dict: lowest and highest S in mm at which each boundary can be set between the others that are, by name."""
         classification = fieldofview.require_classification(volumeNode)
         return {name: classification.room_for(name) for name in BOUNDARIES}
+
+    def requireInPlace(self, volumeNode):
+        """Raises ValueError if a volume was moved or changed since it was classified."""
+        fieldofview.placed_as_classified(volumeNode, fieldofview.require_classification(volumeNode))
 
     def showSlabs(self, volumeNode, visible=True):
         """Shows or hides the slabs of a volume's regions in the views; those of other volumes are hidden."""

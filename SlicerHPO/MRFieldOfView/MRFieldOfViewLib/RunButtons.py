@@ -30,7 +30,7 @@ class RunButtons:
         self._pollTimer.connect("timeout()", self._poll)
         self._clickTimer = qt.QTimer(parent)
         self._clickTimer.interval = self.DOUBLE_CLICK_MS
-        self._clickTimer.singleShot = True
+        self._clickTimer.setSingleShot(True)
         self._clickTimer.connect("timeout()", self._update)
         self.say("")
 
