@@ -12,7 +12,7 @@ from ..background import BackgroundTask, Status, TaskError
 from ..bundle import find_bundle, read_manifest
 from ..job import Job
 from ..kidney.points import Points
-from ..kidney.segmenter import check_request
+from ..kidney.segmenter import TASK, check_request
 from ..kidney.session import KidneySession
 from ..worker import found_kidney, segment_request
 from . import kidney
@@ -49,7 +49,8 @@ class KidneyRun:
         self,
         volume_node: slicer.vtkMRMLScalarVolumeNode,
         method: str,
-        model: str,
+        *,
+        model: str = TASK,
         seed_point_mm: Sequence[float] | None = None,
         side: str = "",
         segmentation_node: slicer.vtkMRMLSegmentationNode | None = None,
@@ -93,7 +94,7 @@ class KidneyRun:
         try:
             answer = self._task.answer()
         except TaskError as error:
-            logging.error(error.log)
+            logging.error("%s\n%s", error, error.log)
             raise
         volume_node, node = self.volume_node, self._segmentation_node
         if not is_in_scene(volume_node):
