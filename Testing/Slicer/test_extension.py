@@ -111,7 +111,7 @@ def configured(tmp_path_factory):
 
 def run(*command, **options) -> str:
     done = subprocess.run(
-        [str(part) for part in command], capture_output=True, text=True, check=False, timeout=120, **options
+        [str(part) for part in command], capture_output=True, text=True, check=False, timeout=300, **options
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
