@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 import slicer
+from slicer.i18n import tr as _
 from vtk.util import numpy_support
 
 from ..image import Image
@@ -24,9 +25,9 @@ from .volumes import NodeError, to_world, unchecked_image_of, vtk_matrix
 
 VOLUME, FOUND, MEASURES = "SlicerHPO.volume", kidneyfound.ROLE, "SlicerHPO.measures"  # roles of references
 LINES = {  # role: name, colour
-    "SlicerHPO.length": ("Length", (1.0, 0.85, 0.2)),
-    "SlicerHPO.width": ("Width", (0.3, 0.8, 1.0)),
-    "SlicerHPO.thickness": ("Thickness", (1.0, 0.5, 0.9)),
+    "SlicerHPO.length": (_("Length"), (1.0, 0.85, 0.2)),
+    "SlicerHPO.width": (_("Width"), (0.3, 0.8, 1.0)),
+    "SlicerHPO.thickness": (_("Thickness"), (1.0, 0.5, 0.9)),
 }
 SIDES = {kidneypoints.INSIDE: True, kidneypoints.OUTSIDE: False}
 SIDE = "SlicerHPO.side"  # attribute
@@ -54,10 +55,10 @@ def is_of(segmentation_node: slicer.vtkMRMLNode | None, volume_node: slicer.vtkM
 def volume_of(segmentation_node: slicer.vtkMRMLSegmentationNode) -> slicer.vtkMRMLScalarVolumeNode:
     """The volume in which a kidney was segmented. Raises NodeError if it is gone, or this is no such segmentation."""
     if segmentation_node is None or segmentation_node.GetNodeReferenceID(FOUND) is None:
-        raise NodeError("This segmentation has no kidney that points could correct: segment a volume first.")
+        raise NodeError(_("This segmentation has no kidney that points could correct: segment a volume first."))
     volume_node = segmentation_node.GetNodeReference(VOLUME)
     if volume_node is None or segmentation_node.GetNodeReference(FOUND) is None:
-        raise NodeError("The volume of this segmentation was removed from the scene: load it and segment it again.")
+        raise NodeError(_("The volume of this segmentation was removed from the scene: load it and segment it again."))
     return volume_node
 
 
@@ -181,7 +182,7 @@ def show_measures(segmentation_node: slicer.vtkMRMLSegmentationNode, result: Kid
     measures = result.measures
     if (table_node := segmentation_node.GetNodeReference(MEASURES)) is not None:
         _fill(table_node, result)
-    for (role, (name, _)), axis in zip(LINES.items(), _axes(measures), strict=True):
+    for (role, (name, _colour)), axis in zip(LINES.items(), _axes(measures), strict=True):
         if (line_node := segmentation_node.GetNodeReference(role)) is not None:
             _draw(line_node, axis, name)
 
@@ -222,16 +223,16 @@ def _labelmap(mask: Image) -> slicer.vtkOrientedImageData:
 def _fill(table_node: slicer.vtkMRMLTableNode, result: KidneySegmentation) -> None:
     m = result.measures
     rows = [
-        ("Length", m.length_mm, "mm"),
-        ("Width", m.width_mm, "mm"),
-        ("Thickness", m.thickness_mm, "mm"),
-        ("Volume", m.volume_ml, "ml"),
-        ("Ellipsoid volume", m.ellipsoid_volume_ml, "ml"),
-        ("Surface", m.surface_cm2, "cm²"),
-        ("Confidence", 100 * result.confidence, "%"),
+        (_("Length"), m.length_mm, "mm"),
+        (_("Width"), m.width_mm, "mm"),
+        (_("Thickness"), m.thickness_mm, "mm"),
+        (_("Volume"), m.volume_ml, "ml"),
+        (_("Ellipsoid volume"), m.ellipsoid_volume_ml, "ml"),
+        (_("Surface"), m.surface_cm2, "cm²"),
+        (_("Confidence"), 100 * result.confidence, "%"),
     ]
     names, values, units = zip(*rows, strict=True)
-    fill_table(table_node, {"Measure": names, "Value": np.round(values, 1), "Unit": units})
+    fill_table(table_node, {_("Measure"): names, _("Value"): np.round(values, 1), _("Unit"): units})
 
 
 def _draw(line_node: slicer.vtkMRMLMarkupsLineNode, axis: np.ndarray, name: str) -> None:

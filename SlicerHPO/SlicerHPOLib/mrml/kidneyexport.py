@@ -7,6 +7,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import slicer
+from slicer.i18n import tr as _
 
 from .. import __version__
 from ..image import Image
@@ -32,7 +33,9 @@ def export_mask(segmentation_node: slicer.vtkMRMLSegmentationNode, path: str | o
     """
     volume_node = kidney.volume_of(segmentation_node)
     if segmentation_node.GetSegmentation().GetSegment(KIDNEY.identifier) is None:
-        raise NodeError(f"{segmentation_node.GetName()} has no kidney any more: segment the volume again.")
+        raise NodeError(
+            _("{name} has no kidney any more: segment the volume again.").format(name=segmentation_node.GetName())
+        )
     image = unchecked_image_of(volume_node)
     mask = slicer.util.arrayFromSegmentBinaryLabelmap(segmentation_node, KIDNEY.identifier, volume_node)
     segment = kidney.SEGMENTS[kidney.side_of(segmentation_node)]
@@ -53,7 +56,7 @@ def export_report(
     """
     write = _REPORTS.get(Path(path).suffix.lower())
     if write is None:
-        raise ResultsError(f"{path}: a report is written as {' or '.join(_REPORTS)}.")
+        raise ResultsError(_("{path}: a report is written as .csv or .json.").format(path=path))
     write(Path(path), [_blank(segmentation_node, result).answered(result)])
 
 
