@@ -14,7 +14,8 @@ from scipy.special import logsumexp
 
 from . import acquisition
 from .feasibility import Feasibility, Limit, within
-from .kernel import matern_52
+from .hyperparameters import Transform
+from .kernel import Kernel, matern_52
 from .maximise import maximise
 from .method import OneByOne
 from .space import Configuration, Space
@@ -36,6 +37,8 @@ class Bayesian(OneByOne):
         limits: costs known before training; what exceeds one is never suggested.
         per_second: whether expected improvement is divided by the training time that is predicted from those told.
         draws: models drawn from the posterior of the process's parameters and averaged (eq. 2.12); 0: the likeliest.
+        kernels, transforms: of the configurations and of the losses, from which the likelihood chooses; None: Matern
+            5/2 with and without warps. The source's are `[squared_exponential()]` and `[identity]`.
 
     Raises:
         ValueError: no configuration keeps the limits.
@@ -50,6 +53,8 @@ class Bayesian(OneByOne):
         limits: Sequence[Limit] = (),
         per_second: bool = False,
         draws: int = 0,
+        kernels: Sequence[Kernel] | None = None,
+        transforms: Sequence[Transform] = (identity, logarithm, normal_scores),
     ):
         super().__init__(space, seed)
         self.space = space
@@ -63,10 +68,11 @@ class Bayesian(OneByOne):
                 raise ValueError(f"No configuration keeps {', '.join(limit.name for limit in limits)}: nothing to try.")
         self._initial = self._spread(initial) if isinstance(initial, int) else list(initial)
         candidates = np.empty((0, space.dimension)) if self._listed is None else space.encode(self._listed)
-        warped = tuple(np.flatnonzero(space.ordered))
-        kernels = (matern_52(), matern_52(warped)) if warped else (matern_52(),)
+        if kernels is None:
+            warped = tuple(np.flatnonzero(space.ordered))
+            kernels = (matern_52(), matern_52(warped)) if warped else (matern_52(),)
         self._encoded: dict[int, np.ndarray] = {}
-        self._losses = Surrogate(candidates, kernels, (identity, logarithm, normal_scores), seed, draws)
+        self._losses = Surrogate(candidates, kernels, transforms, seed, draws)
         self._feasibility = Feasibility(candidates, matern_52())
         self._seconds = Surrogate(candidates, (matern_52(),), (logarithm,), seed)
 

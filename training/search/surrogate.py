@@ -117,5 +117,8 @@ class Surrogate:
 
 
 def refits(count: int) -> int:
-    """Of how many of `count` observations the parameters are those: of all at first, later within 10 %."""
-    return count - count % max(1, count // 10)
+    """Of how many of `count` observations the parameters are those: of all at first, later of 90 % or more."""
+    fitted = 1
+    while (following := fitted + max(1, fitted // 10)) <= count:
+        fitted = following
+    return fitted
