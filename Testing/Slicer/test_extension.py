@@ -228,6 +228,14 @@ def test_a_module_is_written_for_the_python_of_slicer(module):
         assert not re.findall(r"qt\.Q\w+\.[A-Z]\w+\.[A-Z]\w+|\.exec\(", text), path
 
 
+def test_the_library_knows_no_slicer_but_in_mrml_and_never_qt():
+    library = ROOT / "SlicerHPO/SlicerHPOLib"
+    for name in tree("SlicerHPO/SlicerHPOLib", "*.py"):
+        imports = set(re.findall(r"^\s*(?:import|from) (\w+)", (library / name).read_text(), re.MULTILINE))
+        forbidden = {"qt", "ctk", "PySide6"} | (set() if name.startswith("mrml/") else {"slicer", "vtk"})
+        assert not imports & forbidden, name
+
+
 def test_the_checkout_stays_below_60_mb():
     files = run("git", "ls-files", "-z", cwd=ROOT).split("\0") if (ROOT / ".git").exists() else tree(".", "*")
     assert sum((ROOT / name).stat().st_size for name in files if name and (ROOT / name).is_file()) < 60e6
