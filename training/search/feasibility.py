@@ -10,15 +10,12 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtr
 
 from .candidates import Candidates
 from .classifier import Classifier, likeliest, success
 from .kernel import Kernel
 from .space import Configuration
 from .surrogate import CHOICES, refits
-
-TRAINED, FAILED = 1.0, -1.0
 
 
 @dataclass(frozen=True)
@@ -37,11 +34,6 @@ class Limit:
 def within(limits: Sequence[Limit], configurations: Iterable[Configuration]) -> np.ndarray:
     """(n,) bool: which configurations keep all limits; a cost that is NaN keeps none."""
     return np.array([all(limit.cost(c) <= limit.most for limit in limits) for c in configurations], bool)
-
-
-def probability(mean: np.ndarray, variance: np.ndarray, noise: float) -> np.ndarray:
-    """P(a label regressed on is positive) from its mean and variance (m,) and the variance of its noise."""
-    return ndtr(mean / np.sqrt(variance + noise))
 
 
 class Feasibility:
@@ -63,7 +55,7 @@ class Feasibility:
         if all(trained for _, trained in told.values()):
             return
         x = np.array([row for row, _ in told.values()])
-        y = np.where([trained for _, trained in told.values()], TRAINED, FAILED)
+        y = np.where([trained for _, trained in told.values()], 1.0, -1.0)
         if self._fitted != refits(len(told)):
             self._fitted = refits(len(told))
             chosen = max(count for count in CHOICES if count <= len(told))
