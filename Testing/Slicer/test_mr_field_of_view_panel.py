@@ -599,6 +599,33 @@ def test_the_window_never_waits_long_for_a_large_volume(panel, quick, wait_until
     assert longest < 0.3
 
 
+def test_an_opened_scene_is_shown_with_its_answer_and_goes_on(panel, classified, scene, tmp_path):
+    import slicer
+
+    panel.logic.setBoundary(classified, "abdomen/chest", 60.0)
+    panel.ui.showSlabsCheckBox.checked = False
+    slicer.util.saveScene(str(tmp_path / "scene"))
+    scene.Clear(0)
+    assert panel.ui.regionsTable.rowCount == 0
+    slicer.util.loadScene(str(next((tmp_path / "scene").glob("*.mrml"))))
+    slicer.app.processEvents()
+    volume = panel.ui.inputSelector.currentNode()
+    assert volume.GetName() == "scan"
+    assert panel.ui.abdomenChestSlider.value == pytest.approx(60.0)
+    assert not panel.ui.showSlabsCheckBox.checked
+    panel.ui.abdomenChestSlider.value = 80.0
+    assert fixed(panel, volume) == {"abdomen/chest": 80.0}
+
+
+def test_a_label_map_that_comes_first_is_not_taken_for_the_input(quick, open_panel, scene):
+    import sys
+
+    scene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "labels")
+    node = a_volume()
+    panel = open_panel(sys.modules["MRFieldOfView"])
+    assert panel.ui.inputSelector.currentNode() is node
+
+
 def test_a_saved_panel_comes_back_with_the_scene(panel, classified, scene):
     panel.ui.showSlabsCheckBox.checked = False
     again = panel.logic.getParameterNode()
