@@ -1,9 +1,9 @@
 """Kidney Ultrasound: the kidney in a 3D ultrasound volume, corrected by points until it is right."""
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 
-import numpy as np
 import qt
 import slicer
 import vtk
@@ -26,18 +26,17 @@ except ImportError:  # run from the source tree
 from KidneyUltrasoundLib.Choices import Method, Side
 from KidneyUltrasoundLib.CorrectionPoints import CorrectionPoints
 from SlicerHPOLib.background import Status
-from SlicerHPOLib.bundle import available_bundles, read_manifest
+from SlicerHPOLib.bundle import BundleError, available_bundles, read_manifest
 from SlicerHPOLib.files import SAMPLES
 from SlicerHPOLib.job import Job
-from SlicerHPOLib.kidney import results
 from SlicerHPOLib.kidney.points import CorrectionError
 from SlicerHPOLib.kidney.segmenter import TASK
 from SlicerHPOLib.kidney.session import KidneySession
-from SlicerHPOLib.mrml import kidney, kidneyfound, kidneypoints, kidneyrun
+from SlicerHPOLib.mrml import kidney, kidneyexport, kidneyfound, kidneypoints, kidneyrun
 from SlicerHPOLib.mrml.kidneycorrections import KidneyCorrections
 from SlicerHPOLib.mrml.packages import ensure_packages
+from SlicerHPOLib.mrml.samples import register_samples
 from SlicerHPOLib.mrml.scene import show_in_slice_views
-from SlicerHPOLib.segmentation import write_segmentation
 
 
 class KidneyUltrasound(ScriptedLoadableModule):
@@ -63,17 +62,7 @@ class KidneyUltrasound(ScriptedLoadableModule):
 
 def registerSampleData():
     """Adds the sample volumes to the module Sample Data."""
-    import SampleData
-
-    for path in sorted((SAMPLES / "kidney").glob("*.nii.gz")):
-        name = path.name.removesuffix(".nii.gz")
-        SampleData.SampleDataLogic.registerCustomSampleDataSource(
-            category=_("Kidney Ultrasound"),
-            sampleName=name,
-            uris=path.as_uri(),
-            fileNames=path.name,
-            nodeNames=name,
-        )
+    register_samples(_("Kidney Ultrasound"), "kidney")
 
 
 @parameterNodeWrapper
@@ -217,7 +206,9 @@ class KidneyUltrasoundWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if segmentation and segmentation is not shown[1]:
             volumeOfIt, side = self.logic.volumeOf(segmentation), Side(self.logic.sideOf(segmentation))
             if volumeOfIt is not volume or side != node.side:
-                node.inputVolume, node.side = volumeOfIt, side
+                self._shown = volumeOfIt, segmentation
+                with slicer.util.NodeModify(node):
+                    node.inputVolume, node.side = volumeOfIt, side
                 return True
         elif volume is not shown[0] and self.logic.resultOf(volume) is not segmentation:
             node.segmentation = self.logic.resultOf(volume)
@@ -257,11 +248,11 @@ class KidneyUltrasoundWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
                 self.logic.startProcess(
                     node.inputVolume,
                     node.method.value,
-                    model=node.model,
-                    seedPoint=self._seedPoint(),
-                    side=node.side.value,
-                    outputSegmentation=node.segmentation,
                     interactive=True,
+                    model=node.model,
+                    seed_point_mm=self._seedPoint(),
+                    side=node.side.value,
+                    segmentation_node=node.segmentation,
                 )
                 self._runTimer.start()
         finally:
@@ -317,8 +308,10 @@ class KidneyUltrasoundWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.logic.prepareCorrections(self._parameterNode.segmentation)
 
     def onPointsChanged(self, dragging):
+        segmentation = self._parameterNode.segmentation
         try:
-            self.logic.updateFromPoints(self._parameterNode.segmentation, preview=dragging)
+            if self.logic.canCorrect(segmentation):
+                self.logic.updateFromPoints(segmentation, preview=dragging)
             self._show(self.ui.messageLabel, "")
         except CorrectionError as error:
             self._points.forget()  # they were put back
@@ -328,6 +321,7 @@ class KidneyUltrasoundWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def onPointsSettled(self):
         with slicer.util.tryWithErrorDisplay(_("The kidney could not be measured.")):
             self.logic.updateMeasures(self.logic.getParameterNode().segmentation)
+            self.ui.measuresView.resizeColumnsToContents()
 
     def onUndoButton(self):
         self._step(self.logic.undo)
@@ -417,11 +411,11 @@ class KidneyUltrasoundLogic(ScriptedLoadableModuleLogic):
         self.startProcess(
             inputVolume,
             method,
-            model=model,
-            seedPoint=seedPoint,
-            side=side,
-            outputSegmentation=outputSegmentation,
             interactive=interactive,
+            model=model,
+            seed_point_mm=seedPoint,
+            side=side,
+            segmentation_node=outputSegmentation,
         )
         try:
             self._run.wait(job or Job())
@@ -437,22 +431,12 @@ class KidneyUltrasoundLogic(ScriptedLoadableModuleLogic):
         """Why a process could not begin, or ""."""
         return kidneyrun.why_not(inputVolume, method, seedPoint)
 
-    def startProcess(
-        self,
-        inputVolume,
-        method="deformation",
-        *,
-        model=TASK,
-        seedPoint=None,
-        side="",
-        outputSegmentation=None,
-        interactive=False,
-    ):
-        """Begins what `process` does; arguments and errors as there."""
+    def startProcess(self, inputVolume, method="deformation", *, interactive=False, **options):
+        """Begins what `process` does; `options` are those of `SlicerHPOLib.mrml.kidneyrun.KidneyRun`."""
         if self.isRunning:
             raise RuntimeError(_("A volume is being segmented: wait, or cancel it."))
         ensure_packages(_("Kidney Ultrasound Segmentation"), interactive)
-        self._run = kidneyrun.KidneyRun(inputVolume, method, model, seedPoint, side, outputSegmentation)
+        self._run = kidneyrun.KidneyRun(inputVolume, method, **options)
 
     @property
     def isRunning(self):
@@ -482,8 +466,12 @@ class KidneyUltrasoundLogic(ScriptedLoadableModuleLogic):
     # What there is
 
     def models(self):
-        """Names of the deployed models for this task."""
-        return [folder.name for folder in available_bundles() if read_manifest(folder)[0]["task"] == TASK]
+        """Names of the deployed models for this task; those that are broken are left out."""
+        names = []
+        for folder in available_bundles():
+            with suppress(BundleError):
+                names += [folder.name] if read_manifest(folder)[0]["task"] == TASK else []
+        return list(dict.fromkeys(names))
 
     def resultOf(self, inputVolume):
         """The newest kidney that was segmented in a volume, or None."""
@@ -495,7 +483,7 @@ class KidneyUltrasoundLogic(ScriptedLoadableModuleLogic):
 
     def sideOf(self, segmentation):
         """ "left", "right", or "" where it is not known."""
-        return segmentation.GetAttribute(kidney.SIDE) or ""
+        return kidney.side_of(segmentation)
 
     def result(self, segmentation):
         """The library's answer: mask, measures, warnings, points. Raises NodeError if its volume is gone."""
@@ -515,7 +503,7 @@ class KidneyUltrasoundLogic(ScriptedLoadableModuleLogic):
 
     def setSide(self, segmentation, side):
         """Names a result: side is "left", "right" or ""."""
-        if self.canCorrect(segmentation) and segmentation.GetAttribute(kidney.SIDE) != side:
+        if self.canCorrect(segmentation) and kidney.side_of(segmentation) != side:
             kidney.set_side(segmentation, side)
 
     def removeOrphans(self):
@@ -594,14 +582,11 @@ class KidneyUltrasoundLogic(ScriptedLoadableModuleLogic):
 
     def exportSegmentation(self, segmentation, path):
         """Writes .seg.nrrd or .nii.gz, in the world, with what was changed by hand. Raises NodeError, ImageError."""
-        mask, segment = kidney.mask_of(segmentation)
-        write_segmentation(mask, path, segment)
+        kidneyexport.export_mask(segmentation, path)
 
     def exportReport(self, segmentation, path):
-        """Writes measures, points and warnings as .csv or .json, as the batch command does. Raises NodeError,
-        ResultsError."""
-        write = results.write_csv if str(path).lower().endswith(".csv") else results.write_json
-        write(Path(path), [kidney.report_of(segmentation, self.result(segmentation))])
+        """Writes measures, points and warnings as .csv or .json. Raises NodeError, ResultsError."""
+        kidneyexport.export_report(segmentation, self.result(segmentation), path)
 
 
 class KidneyUltrasoundTest(ScriptedLoadableModuleTest):
@@ -622,11 +607,8 @@ class KidneyUltrasoundTest(ScriptedLoadableModuleTest):
         before = logic.result(segmentation)
         self.assertGreater(before.measures.length_mm, 60)
         self.delayDisplay("Correcting it")
-        pole = before.measures.length_axis[0]
-        logic.pointNodes(segmentation)[1].AddControlPointWorld(*map(float, pole + 0.1 * (pole.mean() - pole)))
-        after = logic.updateFromPoints(segmentation)
-        self.assertEqual(len(after.points), 1)
-        self.assertLess(after.measures.volume_ml, before.measures.volume_ml)
-        logic.undo(segmentation)
-        self.assertTrue(np.array_equal(logic.result(segmentation).mask, before.mask))
+        first, second = before.measures.length_axis
+        logic.pointNodes(segmentation)[1].AddControlPointWorld(*map(float, 0.9 * first + 0.1 * second))
+        self.assertLess(logic.updateFromPoints(segmentation).measures.volume_ml, before.measures.volume_ml)
+        self.assertTrue((logic.undo(segmentation).mask == before.mask).all())
         self.delayDisplay("Test passed")

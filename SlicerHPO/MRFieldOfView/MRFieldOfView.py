@@ -115,24 +115,18 @@ class MRFieldOfViewWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.logic = MRFieldOfViewLogic()
 
         self._planesTimer = qt.QTimer(self.parent)
-        self._planesTimer.singleShot = True
+        self._planesTimer.setSingleShot(True)
         self._planesTimer.interval = 0  # once for all events of a mouse move
         self._planesTimer.connect("timeout()", self.onPlanesDragged)
         self._regionTable = RegionTable(self.ui.regionsTable)
         self._boundaryRows = BoundaryRows(self.ui, self.onBoundaryToggled, self.onBoundaryMoved)
-        self._runButtons = RunButtons(
-            self.parent,
-            (self.ui.applyButton, self.ui.allVolumesButton, self.ui.folderButton),
-            self.ui.progressBar,
-            self.ui.statusLabel,
-            self.logic,
-            self.onProgress,
-            self.onEnded,
-        )
+        startButtons = (self.ui.applyButton, self.ui.allVolumesButton, self.ui.folderButton)
+        self._runButtons = RunButtons(self.ui, startButtons, self.logic, self.onProgress, self.onEnded)
         self.ui.folderLineEdit.filters = ctk.ctkPathLineEdit.Dirs
 
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.onSceneEndImport)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.NodeAddedEvent, self.onNodesChanged)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.NodeRemovedEvent, self.onNodesChanged)
 
@@ -167,11 +161,16 @@ class MRFieldOfViewWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def onSceneStartClose(self, caller, event):
         self._runButtons.stop()
         self.setParameterNode(None)
+        self._results = []
+        self.ui.resultsTable.setMRMLTableNode(None)
+        self.ui.exportResultsButton.enabled = False
 
     def onSceneEndClose(self, caller, event):
-        self._results = []
         if self.parent.isEntered:
             self.initializeParameterNode()
+
+    def onSceneEndImport(self, caller, event):
+        self.onSceneEndClose(caller, event)
 
     def onNodesChanged(self, caller, event):
         if self._parameterNode and not slicer.mrmlScene.IsBatchProcessing() and not slicer.mrmlScene.IsClosing():
@@ -187,10 +186,9 @@ class MRFieldOfViewWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def initializeParameterNode(self):
         """Makes sure that there is a parameter node, with a volume if the scene has one."""
         self.setParameterNode(self.logic.getParameterNode())
-        if not self._parameterNode.inputVolume:
-            firstVolume = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLScalarVolumeNode")
-            if firstVolume:
-                self._parameterNode.inputVolume = firstVolume
+        volumes = self.logic.volumes()
+        if volumes and not self._parameterNode.inputVolume:
+            self._parameterNode.inputVolume = volumes[0]
 
     def setParameterNode(self, inputParameterNode):
         """Shows and observes another parameter node, or none."""
@@ -239,23 +237,12 @@ class MRFieldOfViewWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _checkCanApply(self, caller=None, event=None):
         """Enables what can be done now; what cannot says why in its tool tip."""
-        volumes, folder = self.logic.volumes(), self.ui.folderLineEdit.currentPath
-        self._runButtons.enable(
-            {
-                self.ui.applyButton: (
-                    self.logic.whyNot(self._parameterNode.inputVolume if self._parameterNode else None),
-                    _("Find the regions of the volume; boundaries that you set are released."),
-                ),
-                self.ui.allVolumesButton: (
-                    "" if volumes else _("No volume is loaded."),
-                    _("Find the regions of the {n} volumes of the scene.").format(n=len(volumes)),
-                ),
-                self.ui.folderButton: (
-                    "" if folder and Path(folder).is_dir() else _("Choose a folder of volumes."),
-                    _("Find the regions of every volume and DICOM series in the folder, without loading them."),
-                ),
-            }
-        )
+        volume = self._parameterNode.inputVolume if self._parameterNode else None
+        folder = self.ui.folderLineEdit.currentPath
+        self._runButtons.enable(self.ui.applyButton, self.logic.whyNot(volume))
+        self._runButtons.enable(self.ui.allVolumesButton, "" if self.logic.volumes() else _("No volume is loaded."))
+        isFolder = bool(folder) and Path(folder).is_dir()
+        self._runButtons.enable(self.ui.folderButton, "" if isFolder else _("Choose a folder of volumes."))
 
     def onApplyButton(self):
         self._startOrCancel(self.ui.applyButton, lambda node: self.logic.startVolumes([node.inputVolume], node.model))
@@ -308,7 +295,7 @@ class MRFieldOfViewWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _showRegions(self):
         """Fills table, sliders and planes from the scene."""
         volume = self._parameterNode.inputVolume
-        result, room, summary = None, {}, _("Press Apply to find the regions of this volume.")
+        result, room, summary, inPlace = None, {}, _("Press Apply to find the regions of this volume."), False
         try:
             if volume is None:
                 summary = _("No volume is chosen.")
@@ -316,9 +303,11 @@ class MRFieldOfViewWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
                 room = self.logic.roomForBoundaries(volume)
                 kind = _("Body, no spine examination") if result.hypothesis == "body" else _("Spine examination")
                 summary = f"{kind} ({100 * result.confidence:.0f} %)"
-                self._showPlanes(volume)
+                self.logic.requireInPlace(volume)
+                inPlace = True
         except ValueError as error:  # moved since, or damaged
             summary = str(error)
+        self._showPlanes(volume if inPlace else None)
         self._regionTable.show(result)
         self._boundaryRows.show(result, room)
         self.ui.summaryLabel.text = summary
@@ -327,12 +316,13 @@ class MRFieldOfViewWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._checkCanCrop()
 
     def _showPlanes(self, volume):
-        if not self._parameterNode.showPlanes:
-            self.logic.hideBoundaryPlanes()
-            return
-        for plane in self.logic.showBoundaryPlanes(volume):
+        """The planes of this volume's boundaries, and of no other's, if they are wanted."""
+        planes = self.logic.showBoundaryPlanes(volume) if self._parameterNode.showPlanes and volume else []
+        for plane in planes:
             if not self.hasObserver(plane, plane.PointModifiedEvent, self.onPlaneModified):
                 self.addObserver(plane, plane.PointModifiedEvent, self.onPlaneModified)
+        if not planes:
+            self.logic.hideBoundaryPlanes()
 
     def onPlaneModified(self, caller, event):
         self._planesTimer.start()
@@ -533,6 +523,10 @@ class MRFieldOfViewLogic(ScriptedLoadableModuleLogic):
         """dict: lowest and highest S in mm at which each boundary can be set between the others that are, by name."""
         classification = fieldofview.require_classification(volumeNode)
         return {name: classification.room_for(name) for name in BOUNDARIES}
+
+    def requireInPlace(self, volumeNode):
+        """Raises ValueError if a volume was moved or changed since it was classified."""
+        fieldofview.placed_as_classified(volumeNode, fieldofview.require_classification(volumeNode))
 
     def showSlabs(self, volumeNode, visible=True):
         """Shows or hides the slabs of a volume's regions in the views; those of other volumes are hidden."""

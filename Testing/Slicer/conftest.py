@@ -141,9 +141,22 @@ def slice_view(scene, core):
     view.release()
 
 
+@pytest.fixture
+def three_d_view(scene, core):
+    """three_d_view(path, direction="ANTERIOR"): a PNG of all that is shown in 3D, seen from there."""
+    return _three_d_view(core).screenshot
+
+
 @functools.cache
 def _view(core):
     """One for all tests: a render window takes a while."""
     from harness.views import OffscreenSliceView
 
     return OffscreenSliceView(core)
+
+
+@functools.cache
+def _three_d_view(core):
+    from harness.views import OffscreenThreeDView
+
+    return OffscreenThreeDView(core)

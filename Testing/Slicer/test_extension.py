@@ -111,7 +111,7 @@ def configured(tmp_path_factory):
 
 def run(*command, **options) -> str:
     done = subprocess.run(
-        [str(part) for part in command], capture_output=True, text=True, check=False, timeout=120, **options
+        [str(part) for part in command], capture_output=True, text=True, check=False, timeout=300, **options
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -226,6 +226,14 @@ def test_a_module_is_written_for_the_python_of_slicer(module):
         assert not re.findall(r"^(?:import|from) torch", text, re.MULTILINE), path
         # Qt's scoped names, which PySide6 has and the Qt 5 of many a Slicer has not
         assert not re.findall(r"qt\.Q\w+\.[A-Z]\w+\.[A-Z]\w+|\.exec\(", text), path
+
+
+def test_the_library_knows_no_slicer_but_in_mrml_and_never_qt():
+    library = ROOT / "SlicerHPO/SlicerHPOLib"
+    for name in tree("SlicerHPO/SlicerHPOLib", "*.py"):
+        imports = set(re.findall(r"^\s*(?:import|from) (\w+)", (library / name).read_text(), re.MULTILINE))
+        forbidden = {"qt", "ctk", "PySide6"} | (set() if name.startswith("mrml/") else {"slicer", "vtk"})
+        assert not imports & forbidden, name
 
 
 def test_the_checkout_stays_below_60_mb():

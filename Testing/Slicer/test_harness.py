@@ -117,7 +117,7 @@ def test_an_exception_in_a_callback_that_no_dialog_showed_fails_the_test(tmp_pat
         "    button.connect('clicked()', lambda: 1 / 0)\n    button.click()\n"
     )
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     assert "An exception was raised in a callback and not shown to the user" in done.stdout
     assert "ZeroDivisionError" in done.stdout
     assert "1 passed, 1 error" in done.stdout

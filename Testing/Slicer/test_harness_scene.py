@@ -187,3 +187,37 @@ def test_a_slice_view_can_be_looked_at(slice_view, volume, tmp_path):
     assert picture.shape[:2] == (400, 400)
     middle = picture[200, 100:300].mean(axis=1)  # the patient's right, where i is small, is on the left
     assert middle[0] < middle[100] < middle[-1]
+
+
+def test_a_translucent_segment_is_seen_in_3d(scene, three_d_view, tmp_path):
+    import vtk
+    from matplotlib.image import imread
+
+    sphere = vtk.vtkSphereSource()
+    sphere.SetCenter(0, 0, 100)
+    sphere.SetRadius(30)
+    sphere.Update()
+    segmentation = scene.AddNewNodeByClass("vtkMRMLSegmentationNode")
+    segmentation.CreateDefaultDisplayNodes()
+    segmentation.AddSegmentFromClosedSurfaceRepresentation(sphere.GetOutput(), "sphere", [1, 0, 0])
+    segmentation.GetDisplayNode().SetOpacity3D(0.5)
+    three_d_view(tmp_path / "view.png")
+    red, _, blue = imread(tmp_path / "view.png")[:, :, :3].transpose(2, 0, 1)
+    assert red[200, 200] > blue[200, 200]  # the sphere in the middle
+    assert red[5, 5] < blue[5, 5]  # Slicer's blue background
+
+
+def test_screenshots_put_panel_and_views_side_by_side(core, tmp_path):
+    import qt
+    import screenshots
+    from matplotlib.image import imread
+
+    view, panel = qt.QPixmap(40, 30), qt.QPixmap(20, 50)
+    view.fill(qt.QColor(255, 0, 0))
+    panel.fill(qt.QColor(0, 255, 0))
+    assert view.save(str(tmp_path / "view.png"))
+    screenshots.beside(panel, [tmp_path / "view.png"] * 4, tmp_path / "whole.png")
+    whole = imread(tmp_path / "whole.png")[:, :, :3]
+    assert whole.shape == (60, 100, 3)
+    assert (whole[:50, :20] == (0, 1, 0)).all()
+    assert (whole[:, 20:] == (1, 0, 0)).all()

@@ -492,10 +492,12 @@ def test_a_report_has_measures_points_and_what_they_rest_on(logic, tmp_path):
     assert row["points"].startswith("inside ") and entry["points"][0]["inside"] is True
 
 
-def test_an_export_without_a_kidney_says_what_to_do(logic, scene, tmp_path):
+def test_an_export_that_cannot_be_says_what_to_do(logic, scene, tmp_path):
     node = volume_node()
     segmentation = logic.process(node)
     segmentation.GetSegmentation().RemoveSegment("kidney")
+    with pytest.raises(ValueError, match=r"written as \.csv or \.json"):
+        logic.exportReport(segmentation, tmp_path / "report.txt")
     with pytest.raises(ValueError, match="segment the volume again"):
         logic.exportSegmentation(segmentation, tmp_path / "a.nii.gz")
     scene.RemoveNode(node)

@@ -317,6 +317,32 @@ def test_choosing_a_volume_shows_its_result_and_choosing_a_result_its_volume(seg
     assert names == ["left kidney", "right kidney"]
 
 
+def test_of_several_results_of_a_volume_the_chosen_one_is_shown(segmented, wait_until):
+    first = segmented._parameterNode.segmentation
+    select(segmented.ui.sideSelector, "Left kidney")
+    segmented.ui.segmentationSelector.setCurrentNode(None)
+    select(segmented.ui.sideSelector, "Right kidney")
+    run(segmented, wait_until)
+    choose(segmented, volume_node(name="other"))
+    segmented.ui.segmentationSelector.setCurrentNode(first)
+    assert segmented._parameterNode.segmentation is first
+    assert segmented._parameterNode.inputVolume is segmented.logic.volumeOf(first)
+    assert segmented.ui.sideSelector.currentText == "Left kidney"
+    assert first.GetSegmentation().GetSegment("kidney").GetName() == "left kidney"
+
+
+def test_a_segment_that_the_user_deleted_comes_back_with_the_next_point(segmented, wait_until):
+    segmentation = segmented._parameterNode.segmentation
+    select(segmented.ui.sideSelector, "Left kidney")
+    segmentation.GetSegmentation().RemoveSegment("kidney")
+    select(segmented.ui.sideSelector, "Right kidney")
+    point_nodes(segmented)[0].AddControlPointWorld(
+        *map(float, centre(segmented._parameterNode.inputVolume) + (24, 0, 0))
+    )
+    wait_until(lambda: segmentation.GetSegmentation().GetSegment("kidney") is not None)
+    assert segmentation.GetSegmentation().GetSegment("kidney").GetName() == "right kidney"
+
+
 def test_the_side_can_be_stated_afterwards(segmented):
     select(segmented.ui.sideSelector, "Right kidney")
     assert segmented._parameterNode.segmentation.GetSegmentation().GetSegment("kidney").GetName() == "right kidney"

@@ -116,6 +116,9 @@ def test_measures_are_in_the_table_and_axes_are_lines_of_their_length(kidney):
         line = node.GetNodeReference(role)
         ends = slicer.util.arrayFromMarkupsControlPoints(line, world=True)
         np.testing.assert_allclose(ends, getattr(result.measures, f"{axis}_axis"), atol=1e-6)
+        assert line.GetNthControlPointLabel(1).startswith(
+            f"{axis.capitalize()} {np.linalg.norm(ends[1] - ends[0]):.1f} mm"
+        )
         assert line.GetLocked() and line.GetTransformNodeID() == volume_node.GetTransformNodeID()
     kidney.show_measures(node, result)
     assert line.GetNumberOfControlPoints() == 2

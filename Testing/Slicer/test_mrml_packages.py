@@ -99,7 +99,7 @@ def test_a_script_is_told_what_is_missing_and_nothing_is_installed(
     packages, installed, pip, pytorch_extension, dialogs
 ):
     del installed["torch"], installed["safetensors"]
-    with pytest.raises(packages.PackagesError, match="needs torch>=2[.]4, safetensors>=0[.]4"):
+    with pytest.raises(packages.PackagesError, match=r"needs torch>=2[.]4, safetensors>=0[.]4"):
         packages.ensure_packages("Kidney Ultrasound", interactive=False)
     assert (pip.requirements, pytorch_extension.asked, list(dialogs)) == ([], [], [])
 

@@ -19,6 +19,7 @@ from SlicerHPOLib.bundle import (
     BundleError,
     available_bundles,
     find_bundle,
+    model_names,
     read_bundle,
     read_manifest,
     write_bundle,
@@ -330,3 +331,13 @@ def test_an_unknown_name_lists_the_models_there_are(tmp_path, monkeypatch):
         with pytest.raises(BundleError, match="mine") as error:
             find_bundle(name)
         assert "no-model" not in str(error.value)
+
+
+def test_the_models_for_a_task_are_named_and_broken_ones_are_not(tmp_path, monkeypatch):
+    monkeypatch.setenv(bundle.MODELS_VARIABLE, str(tmp_path))
+    for name, task in (("good", "this"), ("broken", "this"), ("other", "that")):
+        write_bundle(tmp_path / name, manifest(task=task), tensors())
+    (tmp_path / "broken" / MANIFEST).write_text("{")
+    assert model_names("this") == ["good"]
+    assert model_names("that") == ["other"]
+    assert model_names("none") == []

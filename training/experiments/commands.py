@@ -21,6 +21,19 @@ def add_commands(verb) -> None:
     command = verb("reproduce", "table-2.2", _table_2_2, "random draws needed to find one of the best models")
     command.add_argument("--models", type=int, default=100_000, help="to draw from")
 
+    command = verb("reproduce", "table-2.3", _table_2_3, "draws of random and Bayesian search until a good model")
+    command.add_argument("--starts", type=int, default=600, help="models to start from, 600 for all")
+    command.add_argument("--table", metavar="FILE", help="learning curves, the stored ones of 600 models by default")
+    command.add_argument("--out", metavar="FILE", help="the draws of each start, .csv")
+    command.add_argument("--seed", type=int, default=0)
+
+    command = verb("reproduce", "figure-2.7", _figure_2_7, "search methods at equal budget over stored learning curves")
+    command.add_argument("--runs", type=int, default=50, help="searches by each method")
+    command.add_argument("--budget", type=float, default=30, help="of a search, in full trainings")
+    command.add_argument("--methods", nargs="+", metavar="NAME", help="all by default")
+    command.add_argument("--table", metavar="FILE", help="learning curves, the stored ones of 600 models by default")
+    command.add_argument("--out", default="out/figure-2.7", metavar="DIR")
+
 
 def _input_size(options, job: Job) -> None:
     from .input_size import describe, input_size
@@ -39,3 +52,25 @@ def _table_2_2(options, job: Job) -> None:
     from .table_2_2 import describe, table_2_2
 
     print(describe(table_2_2(options.models), options.models))
+
+
+def _table_2_3(options, job: Job) -> None:
+    from .table_2_3 import describe, table_2_3
+
+    print(describe(table_2_3(_curves(options.table), options.starts, options.out, options.seed, job)))
+
+
+def _figure_2_7(options, job: Job) -> None:
+    from .figure_2_7 import describe, figure_2_7, write
+
+    curves = figure_2_7(_curves(options.table), options.runs, options.budget, options.methods, job)
+    for path in write(curves, options.out):
+        print(path)
+    print(describe(curves))
+
+
+def _curves(path: str | None):
+    from ..search.curve_table import load_curves
+    from ..search.digits import digits_table
+
+    return load_curves(path) if path else digits_table()

@@ -20,6 +20,8 @@ from scipy.special import erfcx, ndtr
 LOG_SQRT_2_PI = 0.5 * math.log(2 * math.pi)
 # Beyond this, 1 - |z| Phi / phi loses its digits, and its series 1 / z^2 - 3 / z^4 + 15 / z^6 has them.
 FAR = -300.0
+# The least probability of success that is risked for a gain, and the logarithm that a lack of it costs, each.
+CAUTION, LAST = 0.7, 1e6
 
 
 def probability_of_improvement(mean: np.ndarray, variance: np.ndarray, best: float) -> np.ndarray:
@@ -68,9 +70,14 @@ def per_second(log_gain: np.ndarray, log_seconds: np.ndarray) -> np.ndarray:
 
 
 def feasible(log_gain: np.ndarray, probability: np.ndarray) -> np.ndarray:
-    """Log of the expected improvement when a failed training gains nothing (Gelbart et al. 2014), elementwise."""
+    """Log of the expected improvement when a failed training gains nothing (Gelbart et al. 2014), elementwise.
+
+    Beyond the border of what can be trained the losses are extrapolated and the gains large and never disproved, so
+    the weight alone would let the search fail again and again once it has found the best that can be trained. What is
+    less probable than `CAUTION` comes after everything else, the more probable first.
+    """
     with np.errstate(divide="ignore"):
-        return log_gain + np.log(probability)
+        return log_gain + np.log(probability) - LAST * np.maximum(CAUTION - probability, 0)
 
 
 def _standardised(mean: np.ndarray, variance: np.ndarray, best: float) -> np.ndarray:

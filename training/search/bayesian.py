@@ -13,8 +13,9 @@ import numpy as np
 from scipy.special import logsumexp
 
 from . import acquisition
-from .feasibility import FAILED, TRAINED, Limit, probability, within
-from .kernel import matern_52
+from .feasibility import Feasibility, Limit, within
+from .hyperparameters import Transform
+from .kernel import Kernel, matern_52
 from .maximise import maximise
 from .method import OneByOne
 from .space import Configuration, Space
@@ -23,6 +24,8 @@ from .transform import identity, logarithm, normal_scores
 
 # A larger space is searched locally instead of listed: the store grows by 8 bytes a candidate and observation.
 LARGEST_LISTED = 100_000
+# Local search starts from so many of the best configurations, beside random ones.
+BEST = 5
 
 
 class Bayesian(OneByOne):
@@ -34,6 +37,8 @@ class Bayesian(OneByOne):
         limits: costs known before training; what exceeds one is never suggested.
         per_second: whether expected improvement is divided by the training time that is predicted from those told.
         draws: models drawn from the posterior of the process's parameters and averaged (eq. 2.12); 0: the likeliest.
+        kernels, transforms: of the configurations and of the losses, from which the likelihood chooses; None: Matern
+            5/2 with and without warps. The source's are `[squared_exponential()]` and `[identity]`.
 
     Raises:
         ValueError: no configuration keeps the limits.
@@ -48,6 +53,8 @@ class Bayesian(OneByOne):
         limits: Sequence[Limit] = (),
         per_second: bool = False,
         draws: int = 0,
+        kernels: Sequence[Kernel] | None = None,
+        transforms: Sequence[Transform] = (identity, logarithm, normal_scores),
     ):
         super().__init__(space, seed)
         self.space = space
@@ -61,10 +68,12 @@ class Bayesian(OneByOne):
                 raise ValueError(f"No configuration keeps {', '.join(limit.name for limit in limits)}: nothing to try.")
         self._initial = self._spread(initial) if isinstance(initial, int) else list(initial)
         candidates = np.empty((0, space.dimension)) if self._listed is None else space.encode(self._listed)
-        warped = tuple(np.flatnonzero(space.ordered))
-        kernels = (matern_52(), matern_52(warped)) if warped else (matern_52(),)
-        self._losses = Surrogate(candidates, kernels, (identity, logarithm, normal_scores), seed, draws)
-        self._labels = Surrogate(candidates, (matern_52(),), (identity,), seed)
+        if kernels is None:
+            warped = tuple(np.flatnonzero(space.ordered))
+            kernels = (matern_52(), matern_52(warped)) if warped else (matern_52(),)
+        self._encoded: dict[int, np.ndarray] = {}
+        self._losses = Surrogate(candidates, kernels, transforms, seed, draws)
+        self._feasibility = Feasibility(candidates, matern_52())
         self._seconds = Surrogate(candidates, (matern_52(),), (logarithm,), seed)
 
     def choose(self) -> Configuration | None:
@@ -78,37 +87,36 @@ class Bayesian(OneByOne):
             return self._at_random()
         self._follow()
         if self._listed is not None:
-            return self._listed[int(np.argmax(np.where(self._open(), self._gain(), -np.inf)))]
-        best = sorted((o for o in self.trials.observed if not o.failed), key=lambda o: o.loss)[:5]
-        return maximise(self._score, self.space, [o.configuration for o in best], self.trials.random())
+            still = np.flatnonzero(self._open())
+            return self._listed[still[np.argmax(self._gain()[still])]]
+        rng = self.trials.random()
+        best = sorted((o for o in self.trials.observed if not o.failed), key=lambda o: o.loss)[:BEST]
+        return maximise(self._score, self.space, [o.configuration for o in best] + self._drawn(rng, 1), rng)
 
     def _follow(self) -> None:
         """The surrogates take what was told."""
-        observed, awaited = self.trials.observed, self.trials.awaited
-        rows = dict(
-            zip(self.trials.configurations, self.space.encode(list(self.trials.configurations.values())), strict=True)
-        )
-        pending = {trial: rows[trial] for trial in awaited}
-        self._losses.update({o.trial: (rows[o.trial], o.loss) for o in observed if not o.failed}, pending)
-        if any(o.failed for o in observed):
-            labels = {o.trial: (rows[o.trial], FAILED if o.failed else TRAINED) for o in observed}
-            self._labels.update(labels, {})
-        if self.per_second:
-            known = {o.trial: (rows[o.trial], o.cost_s) for o in observed if o.cost_s}
-            if known:
-                self._seconds.update(known, {})
+        observed, rows = self.trials.observed, self._rows()
+        known = {o.trial: (rows[o.trial], o.loss) for o in observed if not o.failed}
+        self._losses.update(known, {trial: rows[trial] for trial in self.trials.awaited})
+        self._feasibility.update({o.trial: (rows[o.trial], not o.failed) for o in observed})
+        timed = {o.trial: (rows[o.trial], o.cost_s) for o in observed if o.cost_s and not o.failed}
+        if self.per_second and timed:
+            self._seconds.update(timed, {})
+
+    def _rows(self) -> dict[int, np.ndarray]:
+        """Encoded configurations (d,) of all trials."""
+        new = {t: c for t, c in self.trials.configurations.items() if t not in self._encoded}
+        self._encoded |= zip(new, self.space.encode(list(new.values())), strict=True)
+        return self._encoded
 
     def _gain(self, points: np.ndarray | None = None) -> np.ndarray:
         """Log of the (weighted) expected improvement at points (m, d) or at all candidates."""
         gains = [
-            acquisition.log_expected_improvement(mean, variance, process.t.min())
-            - np.log(process.scale)  # models with other transforms have other units
+            acquisition.log_expected_improvement(mean, variance, process.best)
             for process, (mean, variance) in zip(self._losses.processes, self._losses.posteriors(points), strict=True)
         ]
         gain = logsumexp(gains, axis=0)
-        for process, (mean, variance) in zip(self._labels.processes, self._labels.posteriors(points), strict=True):
-            noise = process.scale**2 * process.model.noise
-            gain = acquisition.feasible(gain, probability(mean, variance, noise))
+        gain = acquisition.feasible(gain, self._feasibility.probability(points))
         for mean, _ in self._seconds.posteriors(points):
             gain = acquisition.per_second(gain, mean)
         return gain

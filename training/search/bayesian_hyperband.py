@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -24,7 +25,7 @@ import numpy as np
 from scipy.stats import kendalltau
 
 from . import acquisition
-from .feasibility import FAILED, TRAINED, probability
+from .feasibility import Feasibility
 from .hyperband import Bracket, Hyperband
 from .kernel import matern_52, squared_exponential
 from .maximise import maximise
@@ -37,7 +38,7 @@ LARGEST_LISTED = 100_000
 LEAST_RESULTS = 6  # before these, configurations are random
 SAMPLED = 2_000  # of a space that is not listed
 # A rung misleads if its rank correlation with the next is less than this with 95 %, from so many pairs on.
-TOO_LITTLE, LEAST_PAIRS = 0.1, 8
+TOO_LITTLE, LEAST_PAIRS = 0.1, 5
 
 log = logging.getLogger(__name__)
 
@@ -73,12 +74,11 @@ class Combination(Hyperband):
         self.encoded = space.encode(self.listed)
         self._number = {space.key(c): n for n, c in enumerate(self.listed)}
 
-    @property
-    def used(self) -> np.ndarray:
-        """(m,) bool: which of the listed configurations were suggested."""
-        used = np.zeros(len(self.listed), bool)
-        used[[self._number[key] for key in self.trials.used]] = True
-        return used
+    def _among(self, keys: Iterable[Hashable]) -> np.ndarray:
+        """(m,) bool: which of the listed configurations have one of the keys."""
+        among = np.zeros(len(self.listed), bool)
+        among[[self._number[key] for key in keys]] = True
+        return among
 
     def rows(self, trials: list[int]) -> np.ndarray:
         """Encoded configurations (n, d)."""
@@ -103,7 +103,7 @@ class BayesianHyperband(Combination):
         kernels = (matern_52(), Decaying(matern_52(), self.shortest / resource))
         finished = self._with_time(self.encoded, resource)
         self._losses = Surrogate(finished, kernels, (identity, logarithm), seed)
-        self._labels = Surrogate(self.encoded, (matern_52(),), (identity,), seed)
+        self._feasibility = Feasibility(self.encoded, matern_52())
 
     def choose(self, resource: int) -> Configuration | None:
         """See above; at random until there are results."""
@@ -113,13 +113,23 @@ class BayesianHyperband(Combination):
         if not self.listed:
             known = sorted(self.known(), key=lambda key: (-key[1], self.losses[key]))[:5]
             starts = [self.trials.configurations[trial] for trial, _ in known]
-            return maximise(self._score, self.trials.space, starts, self.trials.random())
-        used = self.used
-        if used.all():
+            closed = set(self._closed(resource))
+            return maximise(lambda c: self._score(c, closed), self.trials.space, starts, self.trials.random())
+        used, closed = self._among(self.trials.used), self._among(self._closed(resource))
+        if closed.all():
             return None
-        (mean, variance), feasible = self._losses.posteriors()[0], self._feasible()
+        ((mean, variance),), feasible = self._losses.posteriors(), self._feasibility.probability()
         gain = acquisition.log_expected_improvement(mean, variance, mean[used].min())
-        return self.listed[int(np.argmax(np.where(used, -np.inf, acquisition.feasible(gain, feasible))))]
+        return self.listed[int(np.argmax(np.where(closed, -np.inf, acquisition.feasible(gain, feasible))))]
+
+    def _closed(self, resource: int) -> Iterable[Hashable]:
+        """Keys of the configurations that cannot be chosen: all that were suggested, but where full trainings start,
+        trials that were stopped may go on instead."""
+        if resource < self.resource:
+            return self.trials.used
+        stopped = {t for t in self._entered if t not in self.trials.awaited and (t, resource) not in self.losses}
+        stopped -= {t for (t, _), loss in self.losses.items() if loss == np.inf}
+        return [key for key, trial in self.trials.used.items() if trial not in stopped]
 
     def start(self, bracket: Bracket) -> int:
         """The first rung that can be trusted: in the worst case, full trainings only."""
@@ -143,21 +153,15 @@ class BayesianHyperband(Combination):
                 found.append(Agreement(lower, upper, len(both), 0.0 if math.isnan(tau) else float(tau)))
         return found
 
-    def _score(self, configurations: list[Configuration]) -> np.ndarray:
-        """Log expected improvement of any configurations; -inf for those that were suggested."""
+    def _score(self, configurations: list[Configuration], closed: set[Hashable]) -> np.ndarray:
+        """Log expected improvement of any configurations; -inf for those that cannot be chosen."""
         encoded = self.trials.space.encode(configurations)
         ((mean, variance),) = self._losses.posteriors(self._with_time(encoded, self.resource))
         tried = self._with_time(self.rows(sorted({trial for trial, _ in self.known()})), self.resource)
         ((mean_tried, _),) = self._losses.posteriors(tried)
         gain = acquisition.log_expected_improvement(mean, variance, mean_tried.min())
-        unused = [self.trials.space.key(c) not in self.trials.used for c in configurations]
-        return np.where(unused, acquisition.feasible(gain, self._feasible(encoded)), -np.inf)
-
-    def _feasible(self, points: np.ndarray | None = None) -> np.ndarray | float:
-        """Probabilities (m,) that configurations can be trained; 1 while none failed."""
-        for process, (mean, variance) in zip(self._labels.processes, self._labels.posteriors(points), strict=True):
-            return probability(mean, variance, process.scale**2 * process.model.noise)
-        return 1.0
+        free = [self.trials.space.key(c) not in closed for c in configurations]
+        return np.where(free, acquisition.feasible(gain, self._feasibility.probability(encoded)), -np.inf)
 
     def _follow(self) -> None:
         """The surrogates take what was told, and what is awaited as pending."""
@@ -170,10 +174,9 @@ class BayesianHyperband(Combination):
             {key: (row, self.losses[key]) for key, row in zip(known, x, strict=True)},
             {(s.trial, s.resource): row for s, row in zip(awaited, pending, strict=True)},
         )
-        labels = {trial: FAILED if loss == np.inf else TRAINED for (trial, _), loss in self.losses.items()}
-        if FAILED in labels.values():
-            pairs = zip(self.rows(list(labels)), labels.values(), strict=True)
-            self._labels.update(dict(zip(labels, pairs, strict=True)), {})
+        told = dict.fromkeys((trial, loss < np.inf) for (trial, _), loss in self.losses.items())
+        labelled = zip(self.rows([trial for trial, _ in told]), (trained for _, trained in told), strict=True)
+        self._feasibility.update(dict(zip(told, labelled, strict=True)))
 
     def _with_time(self, encoded: np.ndarray, resources) -> np.ndarray:
         return with_time(encoded, resources, self.resource, self.shortest)

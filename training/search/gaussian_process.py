@@ -31,7 +31,7 @@ class GaussianProcess:
 
     Attributes:
         model: kernel, transform and parameters. x: (n, d) encoded configurations. y: (n,) losses, NaN where pending.
-        factor: of K.
+        factor: of K. best: the lowest t(y), known or believed.
     """
 
     def __init__(self, model: Model, x: np.ndarray, y: np.ndarray):
@@ -107,11 +107,15 @@ class GaussianProcess:
         known = ~np.isnan(self.y)
         self.t, _ = self.model.transform(self.y[known])
         z, self.mean, self.scale = standardised(self.t)
-        inverse = self.factor.inverse
-        self.beta = inverse[:, known] @ z
+        filled = np.zeros(len(known))
+        filled[known] = z
+        self.beta = self.factor.inverse @ filled
         if not known.all():
-            pending = inverse[:, ~known]
-            self.beta -= pending @ np.linalg.lstsq(pending, self.beta, rcond=None)[0]
+            pending = self.factor.inverse[:, ~known]
+            believed, *_ = np.linalg.lstsq(pending, -self.beta, rcond=None)
+            self.beta += pending @ believed
+            z = np.append(z, believed)  # an improvement is one on what is under way too
+        self.best = self.mean + self.scale * float(z.min())
 
 
 def _checked(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

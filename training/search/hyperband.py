@@ -108,7 +108,8 @@ class Hyperband:
         return bracket[0].resource
 
     def choose(self, resource: int) -> Configuration | None:
-        """The configuration of a new trial that starts with `resource`; None if the space is used up."""
+        """The configuration of a new trial that starts with `resource`, or of one that was stopped and goes on to it;
+        None if the space is used up."""
         return self.trials.unused_at_random()
 
     def best(self, trials: list[int], resource: int, count: int) -> list[int]:
@@ -122,7 +123,7 @@ class Hyperband:
         if configuration is None:
             self._used_up = True
             return self._going_on()  # a bracket cut short is decided with what it has
-        return Suggestion(configuration, number, resource)
+        return Suggestion(configuration, self.trials.number_of(configuration), resource)
 
     def _going_on(self) -> Suggestion | None:
         """The next training that is due in the oldest bracket that has one."""

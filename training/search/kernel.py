@@ -84,9 +84,9 @@ class Stationary:
         """Of log l, and of log a and log b of the warps.
 
         Typical distances in a unit cube grow with the root of the dimension, and so do the length scales that leave
-        the functions equally complicated (Hvarfner et al. 2024).
+        the functions equally complicated (Hvarfner et al. 2024, who expect smoother functions than losses are).
         """
-        lengths = Prior(np.full(dimension, math.sqrt(2) + 0.5 * math.log(dimension)), np.full(dimension, math.sqrt(3)))
+        lengths = Prior(np.full(dimension, math.log(0.5) + 0.5 * math.log(dimension)), np.ones(dimension))
         shapes = 2 * len(self.warped)
         return lengths + Prior(np.zeros(shapes), np.full(shapes, WARP_SD))
 

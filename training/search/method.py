@@ -11,7 +11,7 @@ search is resumed by telling a new method all that was observed: `tell` takes tr
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -84,7 +84,7 @@ class Trials:
         self.awaited: dict[int, Suggestion] = {}
         self.observed: list[Observation] = []
         self.configurations: dict[int, Configuration] = {}
-        self.used: set = set()
+        self.used: dict[Hashable, int] = {}
         self._results: set[tuple[int, float | None]] = set()
         self._next = 0
 
@@ -94,6 +94,10 @@ class Trials:
         while self._next in self.configurations:
             self._next += 1
         return self._next
+
+    def number_of(self, configuration: Configuration) -> int:
+        """The trial of a configuration, a new one if there is none."""
+        return self.used.get(self.space.key(configuration), self.next_number)
 
     def suggest(self, configuration: Configuration, resource: float | None = None) -> Suggestion:
         """A new trial of `configuration`."""
@@ -134,7 +138,7 @@ class Trials:
         if (entry.trial, entry.resource) in self._results:
             raise ValueError(f"Trial {entry.trial} has a result at resource {entry.resource} already: tell it once.")
         self.configurations[entry.trial] = entry.configuration
-        self.used.add(key)
+        self.used[key] = entry.trial
 
     def random(self, trial: int | None = None) -> np.random.Generator:
         """The random numbers for choosing a trial, the next one by default."""
@@ -154,12 +158,14 @@ class Trials:
 
 
 class OneByOne:
-    """A method whose trials are trained to the end: `choose` gives the next configuration, None at the end."""
+    """A method whose trials are trained to the end; what it says is which configuration is next."""
 
     def __init__(self, space: Space, seed: int = 0):
         self.trials = Trials(space, seed)
 
-    choose: Callable[[], Configuration | None]
+    def choose(self) -> Configuration | None:
+        """The next configuration, None at the end."""
+        raise NotImplementedError
 
     def ask(self, count: int = 1) -> list[Suggestion]:
         """See `Method`."""

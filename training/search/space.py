@@ -144,11 +144,15 @@ class Space:
         ]
 
     def key(self, configuration: Configuration) -> Hashable:
-        """The same for equal configurations only; for dicts and sets."""
-        return tuple(
-            parameter.key(configuration[parameter.name]) if parameter.name in configuration else None
-            for parameter in self.parameters
-        )
+        """The same for equal configurations only; for dicts and sets. Raises ValueError for values that are none."""
+        try:
+            return tuple(
+                parameter.key(configuration[parameter.name]) if parameter.name in configuration else None
+                for parameter in self.parameters
+            )
+        except (ValueError, TypeError):
+            self.check(configuration)
+            raise
 
     def as_json(self) -> dict[str, Any]:
         """What `from_json` makes the space of, to be written with `json.dumps`."""

@@ -6,7 +6,7 @@ what was pending, so a search that is resumed goes on as it would have.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 
 import numpy as np
 
@@ -43,14 +43,17 @@ class Surrogate:
         self.draws = draws
         self._fitted = self._chosen = 0
         self._choice: Model
-        self._trials: list[int] = []
+        self._trials: list[Hashable] = []
+        self._pending: list[Hashable] = []
         self._stores: list[Candidates] = []
 
     @property
     def processes(self) -> list[GaussianProcess]:
         return [store.process for store in self._stores]
 
-    def update(self, known: Mapping[int, tuple[np.ndarray, float]], pending: Mapping[int, np.ndarray]) -> None:
+    def update(
+        self, known: Mapping[Hashable, tuple[np.ndarray, float]], pending: Mapping[Hashable, np.ndarray]
+    ) -> None:
         """Follow the search.
 
         Args:
@@ -61,16 +64,14 @@ class Surrogate:
             self._refit(known)
         for trial in [t for t in self._trials if t not in known and t not in pending]:
             self._remove(trial)
-        for trial, (_, loss) in known.items():
-            if trial in self._trials:
-                for process in self.processes:
-                    process.tell(self._trials.index(trial), loss)
-        new = {t: pair for t, pair in known.items() if t not in self._trials}
-        if new:
-            self._add(list(new), np.array([x for x, _ in new.values()]), np.array([y for _, y in new.values()]))
-        new = {t: x for t, x in pending.items() if t not in self._trials}
-        if new:
-            self._add(list(new), np.array(list(new.values())))
+        for trial in [t for t in self._pending if t in known]:
+            self._tell(trial, known[trial][1])
+        there = set(self._trials)
+        if new := [t for t in known if t not in there]:
+            x, y = zip(*(known[t] for t in new), strict=True)
+            self._add(new, np.array(x), np.array(y))
+        if new := [t for t in pending if t not in there]:
+            self._add(new, np.array([pending[t] for t in new]))
 
     def posteriors(self, points: np.ndarray | None = None) -> list[tuple[np.ndarray, np.ndarray]]:
         """Mean and variance (m,) of each process at `points` (m, d), or at the candidates."""
@@ -78,7 +79,7 @@ class Surrogate:
             return [store.posterior() for store in self._stores]
         return [process.posterior(points) for process in self.processes]
 
-    def _refit(self, known: Mapping[int, tuple[np.ndarray, float]]) -> None:
+    def _refit(self, known: Mapping[Hashable, tuple[np.ndarray, float]]) -> None:
         self._fitted = refits(len(known))
         x, y = np.array([x for x, _ in known.values()]), np.array([y for _, y in known.values()])
         chosen = max(count for count in CHOICES if count <= len(known))
@@ -93,19 +94,31 @@ class Surrogate:
         if self.draws:
             models = drawn(model, x[:n], y[:n], self.draws, np.random.default_rng((self.seed, n, 1)))
         self._stores = [Candidates(GaussianProcess(model, x, y), self.candidates) for model in models]
-        self._trials = list(known)
+        self._trials, self._pending = list(known), []
 
-    def _add(self, trials: list[int], x: np.ndarray, y: np.ndarray | None = None) -> None:
+    def _add(self, trials: list[Hashable], x: np.ndarray, y: np.ndarray | None = None) -> None:
         for process in self.processes:
             process.add(x, y)
         self._trials += trials
+        if y is None:
+            self._pending += trials
 
-    def _remove(self, trial: int) -> None:
+    def _tell(self, trial: Hashable, loss: float) -> None:
+        for process in self.processes:
+            process.tell(self._trials.index(trial), loss)
+        self._pending.remove(trial)
+
+    def _remove(self, trial: Hashable) -> None:
         for store in self._stores:
             store.remove(self._trials.index(trial))
         self._trials.remove(trial)
+        if trial in self._pending:
+            self._pending.remove(trial)
 
 
 def refits(count: int) -> int:
-    """Of how many of `count` observations the parameters are those: of all at first, later within 10 %."""
-    return count - count % max(1, count // 10)
+    """Of how many of `count` observations the parameters are those: of all at first, later of 90 % or more."""
+    fitted = 1
+    while (following := fitted + max(1, fitted // 10)) <= count:
+        fitted = following
+    return fitted

@@ -2,7 +2,7 @@
 
 import qt
 from slicer.i18n import tr as _
-from SlicerHPOLib.mrml.fieldofview import SEGMENTS
+from SlicerHPOLib.mrml.fieldofview import SEGMENTS, tenths
 
 
 class RegionTable:
@@ -37,9 +37,9 @@ class RegionTable:
         percent = round(100 * region.confidence)
         cells = (
             region.name,
-            f"{region.from_mm:.1f}",
-            f"{region.to_mm:.1f}",
-            f"{region.length_mm:.1f}",
+            f"{tenths(region.from_mm)}",
+            f"{tenths(region.to_mm)}",
+            f"{tenths(region.length_mm)}",
             f"{region.first_slice} \N{EN DASH} {region.last_slice}",
             f"{percent} %",
         )

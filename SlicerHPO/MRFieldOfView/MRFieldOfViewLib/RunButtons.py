@@ -10,37 +10,32 @@ class RunButtons:
     """The buttons with their progress bar and the line of text below it.
 
     Args:
-        parent: the panel, which owns the timers.
-        buttons: of the panel; each keeps its text for as long as nothing runs.
-        progressBar, statusLabel: hidden while there is nothing to say.
+        ui: the panel's widgets, among them progressBar and statusLabel, hidden while there is nothing to say.
+        buttons: of the panel; each has the text and tool tip of the .ui file while it can be pressed.
         logic: has pollProcess() -> SlicerHPOLib.background.Status and cancelProcess().
         onProgress: called at every look at what runs. onEnded: called with its last Status.
     """
 
     POLL_MS, DOUBLE_CLICK_MS = 100, 500
 
-    def __init__(self, parent, buttons, progressBar, statusLabel, logic, onProgress, onEnded):
-        self._texts = {button: button.text for button in buttons}
-        self._progressBar, self._statusLabel = progressBar, statusLabel
+    def __init__(self, ui, buttons, logic, onProgress, onEnded):
+        self._progressBar, self._statusLabel = ui.progressBar, ui.statusLabel
         self._logic, self._onProgress, self._onEnded = logic, onProgress, onEnded
-        self._reasons = {}
+        self._buttons = {button: (button.text, button.toolTip) for button in buttons}
+        self._reasons = dict.fromkeys(buttons, "")
         self.pressed = None  # the button that started what runs
-        self._pollTimer = qt.QTimer(parent)
+        self._pollTimer = qt.QTimer(self._progressBar)
         self._pollTimer.interval = self.POLL_MS
         self._pollTimer.connect("timeout()", self._poll)
-        self._clickTimer = qt.QTimer(parent)
+        self._clickTimer = qt.QTimer(self._progressBar)
         self._clickTimer.interval = self.DOUBLE_CLICK_MS
-        self._clickTimer.singleShot = True
+        self._clickTimer.setSingleShot(True)
         self._clickTimer.connect("timeout()", self._update)
         self.say("")
 
-    def enable(self, reasons):
-        """Enables the buttons.
-
-        Args:
-            reasons: for each button why it cannot be pressed ("" if it can) and what it does, as its tool tip.
-        """
-        self._reasons = reasons
+    def enable(self, button, reason):
+        """Enables a button, or not while there is a reason why it cannot be pressed, which is its tool tip then."""
+        self._reasons[button] = reason
         self._update()
 
     def startOrCancel(self, button, start):
@@ -94,13 +89,12 @@ class RunButtons:
         self._statusLabel.text = status.text
 
     def _update(self):
-        for button, (reason, tip) in self._reasons.items():
+        for button, (text, toolTip) in self._buttons.items():
+            reason = self._reasons[button]
             if button is self.pressed:
                 button.text, button.toolTip = _("Cancel"), _("Stop; the scene stays as it is.")
                 button.enabled = not self._clickTimer.isActive()  # the second click of a double click does not cancel
-            else:
-                button.text = self._texts[button]
-                button.toolTip = reason or tip
-                button.enabled = not reason
-                if self.pressed is not None:
-                    button.enabled, button.toolTip = False, _("Something is being computed: wait or cancel it.")
+                continue
+            if self.pressed is not None:
+                reason = _("Something is being computed: wait or cancel it.")
+            button.text, button.toolTip, button.enabled = text, reason or toolTip, not reason

@@ -172,14 +172,19 @@ def result_columns(results: Sequence[Result]) -> dict[str, list]:
     return {
         "volume": [_short_name(result) for result in results],
         "shows": [", ".join(region.name for region in result.regions[::-1]) for result in results],
-        "from (mm)": [f"{result.regions[0].from_mm:.1f}" if result.regions else "" for result in results],
-        "to (mm)": [f"{result.regions[-1].to_mm:.1f}" if result.regions else "" for result in results],
+        "from (mm)": [f"{tenths(result.regions[0].from_mm)}" if result.regions else "" for result in results],
+        "to (mm)": [f"{tenths(result.regions[-1].to_mm)}" if result.regions else "" for result in results],
         "least confidence (%)": [
             f"{100 * min(region.confidence for region in result.regions):.0f}" if result.regions else ""
             for result in results
         ],
         "error": [result.error for result in results],
     }
+
+
+def tenths(mm: float) -> float:
+    """To the tenth of a millimetre, and never -0."""
+    return round(float(mm), 1) + 0.0
 
 
 def _short_name(result: Result) -> str:
@@ -192,9 +197,9 @@ def region_columns(answer: FieldOfView) -> dict[str, list]:
     regions = answer.decision.regions[::-1]
     return {
         "region": [region.name for region in regions],
-        "from (mm)": [round(region.from_mm, 1) for region in regions],
-        "to (mm)": [round(region.to_mm, 1) for region in regions],
-        "length (mm)": [round(region.length_mm, 1) for region in regions],
+        "from (mm)": [tenths(region.from_mm) for region in regions],
+        "to (mm)": [tenths(region.to_mm) for region in regions],
+        "length (mm)": [tenths(region.length_mm) for region in regions],
         "first slice": [region.first_slice for region in regions],
         "last slice": [region.last_slice for region in regions],
         "confidence (%)": [round(100 * region.confidence) for region in regions],

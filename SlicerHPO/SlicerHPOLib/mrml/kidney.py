@@ -7,21 +7,17 @@ parent transform, so that they move with it.
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
-from pathlib import Path
-
 import numpy as np
 import slicer
+from slicer.i18n import tr as _
 from vtk.util import numpy_support
 
-from .. import __version__
 from ..image import Image
 from ..kidney.measures import Measures
 from ..kidney.points import Points
-from ..kidney.results import KidneyResult
 from ..kidney.segmentation import KidneySegmentation
 from ..kidney.session import FoundKidney
-from ..segmentation import KIDNEY, LEFT_KIDNEY, RIGHT_KIDNEY, Segment
+from ..segmentation import KIDNEY, LEFT_KIDNEY, RIGHT_KIDNEY
 from . import kidneyfound, kidneypoints
 from .scene import beside
 from .tables import fill_table
@@ -29,9 +25,9 @@ from .volumes import NodeError, to_world, unchecked_image_of, vtk_matrix
 
 VOLUME, FOUND, MEASURES = "SlicerHPO.volume", kidneyfound.ROLE, "SlicerHPO.measures"  # roles of references
 LINES = {  # role: name, colour
-    "SlicerHPO.length": ("Length", (1.0, 0.85, 0.2)),
-    "SlicerHPO.width": ("Width", (0.3, 0.8, 1.0)),
-    "SlicerHPO.thickness": ("Thickness", (1.0, 0.5, 0.9)),
+    "SlicerHPO.length": (_("Length"), (1.0, 0.85, 0.2)),
+    "SlicerHPO.width": (_("Width"), (0.3, 0.8, 1.0)),
+    "SlicerHPO.thickness": (_("Thickness"), (1.0, 0.5, 0.9)),
 }
 SIDES = {kidneypoints.INSIDE: True, kidneypoints.OUTSIDE: False}
 SIDE = "SlicerHPO.side"  # attribute
@@ -59,10 +55,10 @@ def is_of(segmentation_node: slicer.vtkMRMLNode | None, volume_node: slicer.vtkM
 def volume_of(segmentation_node: slicer.vtkMRMLSegmentationNode) -> slicer.vtkMRMLScalarVolumeNode:
     """The volume in which a kidney was segmented. Raises NodeError if it is gone, or this is no such segmentation."""
     if segmentation_node is None or segmentation_node.GetNodeReferenceID(FOUND) is None:
-        raise NodeError("This segmentation has no kidney that points could correct: segment a volume first.")
+        raise NodeError(_("This segmentation has no kidney that points could correct: segment a volume first."))
     volume_node = segmentation_node.GetNodeReference(VOLUME)
     if volume_node is None or segmentation_node.GetNodeReference(FOUND) is None:
-        raise NodeError("The volume of this segmentation was removed from the scene: load it and segment it again.")
+        raise NodeError(_("The volume of this segmentation was removed from the scene: load it and segment it again."))
     return volume_node
 
 
@@ -85,6 +81,10 @@ def add_kidney(
         segmentation_node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
     if segmentation_node.GetDisplayNode() is None:
         segmentation_node.CreateDefaultDisplayNodes()
+        display = segmentation_node.GetDisplayNode()
+        display.SetOpacity2DFill(0.2)  # the image is what is looked at
+        display.SetOpacity2DOutline(1.0)
+        display.SetOpacity3D(0.8)
     elsewhere = segmentation_node.GetNodeReference(VOLUME) is not volume_node
     segmentation_node.SetReferenceImageGeometryParameterFromVolumeNode(volume_node)
     segmentation_node.SetNodeReferenceID(VOLUME, volume_node.GetID())
@@ -150,6 +150,7 @@ def show(segmentation_node: slicer.vtkMRMLSegmentationNode, result: KidneySegmen
         shape.AddRepresentation(_LABELMAP, slicer.vtkOrientedImageData())
         segmentation.AddSegment(shape, KIDNEY.identifier)
         segmentation.SetSourceRepresentationName(_LABELMAP)
+        set_side(segmentation_node, side_of(segmentation_node))
     local = np.linalg.inv(to_world(segmentation_node)) @ result.image.ijk_to_ras
     labelmap = _labelmap(Image(result.mask, local))
     logic = slicer.vtkSlicerSegmentationsModuleLogic
@@ -164,26 +165,16 @@ def set_side(segmentation_node: slicer.vtkMRMLSegmentationNode, side: str) -> No
     segment = SEGMENTS[side]
     segmentation_node.SetAttribute(SIDE, side)
     shape = segmentation_node.GetSegmentation().GetSegment(segment.identifier)
+    if shape is None:  # the user deleted it; `show` brings it back
+        return
     shape.SetName(segment.name)
     shape.SetColor(*(part / 255 for part in segment.colour))
     shape.SetTag(shape.GetTerminologyEntryTagName(), segment.terminology)
 
 
-def mask_of(segmentation_node: slicer.vtkMRMLSegmentationNode) -> tuple[Image, Segment]:
-    """The shape as it is in the scene, with what the user changed by other means, and what it is called.
-
-    Returns:
-        The mask on the volume's voxels as they lie in the world, and the segment.
-
-    Raises:
-        NodeError: the volume is gone, or the shape was deleted.
-    """
-    volume_node = volume_of(segmentation_node)
-    if segmentation_node.GetSegmentation().GetSegment(KIDNEY.identifier) is None:
-        raise NodeError(f"{segmentation_node.GetName()} has no kidney any more: segment the volume again.")
-    image = unchecked_image_of(volume_node)
-    mask = slicer.util.arrayFromSegmentBinaryLabelmap(segmentation_node, KIDNEY.identifier, volume_node)
-    return Image(mask, image.ijk_to_ras, image.name), SEGMENTS[segmentation_node.GetAttribute(SIDE) or ""]
+def side_of(segmentation_node: slicer.vtkMRMLSegmentationNode) -> str:
+    """ "left", "right", or "" where it is not known."""
+    return segmentation_node.GetAttribute(SIDE) or ""
 
 
 def show_measures(segmentation_node: slicer.vtkMRMLSegmentationNode, result: KidneySegmentation) -> None:
@@ -191,9 +182,9 @@ def show_measures(segmentation_node: slicer.vtkMRMLSegmentationNode, result: Kid
     measures = result.measures
     if (table_node := segmentation_node.GetNodeReference(MEASURES)) is not None:
         _fill(table_node, result)
-    for (role, _), axis in zip(LINES.items(), _axes(measures), strict=True):
+    for (role, (name, _colour)), axis in zip(LINES.items(), _axes(measures), strict=True):
         if (line_node := segmentation_node.GetNodeReference(role)) is not None:
-            _draw(line_node, axis)
+            _draw(line_node, axis, name)
 
 
 def centre_views_on(segmentation_node: slicer.vtkMRMLSegmentationNode, result: KidneySegmentation) -> None:
@@ -201,27 +192,6 @@ def centre_views_on(segmentation_node: slicer.vtkMRMLSegmentationNode, result: K
     segmentation_node.GetDisplayNode().SetVisibility(True)
     r, a, s = map(float, result.grid.ras_of(np.argwhere(result.phi > 0).mean(axis=0)))
     slicer.vtkMRMLSliceNode.JumpAllSlices(slicer.mrmlScene, r, a, s, slicer.vtkMRMLSliceNode.CenteredJumpSlice)
-
-
-def report_of(segmentation_node: slicer.vtkMRMLSegmentationNode, result: KidneySegmentation) -> KidneyResult:
-    """A row of the batch command's report. Raises NodeError if the volume is gone."""
-    volume_node, found_node = volume_of(segmentation_node), segmentation_node.GetNodeReference(FOUND)
-    storage = volume_node.GetStorageNode()
-    path = Path(storage.GetFileName() or "") if storage is not None else Path()
-    state = path.stat() if path.is_file() else None
-    modified = datetime.fromtimestamp(state.st_mtime, timezone.utc).isoformat() if state else ""
-    return KidneyResult(
-        path=str(path) if state else volume_node.GetName(),
-        series=None,
-        frame=None,
-        bytes=state.st_size if state else 0,
-        modified=modified,
-        model=found_node.GetAttribute(kidneyfound.MODEL),
-        model_sha256=found_node.GetAttribute(kidneyfound.MODEL_SHA256),
-        software=f"SlicerHPO {__version__}",
-        method=result.method,
-        points=result.points.points,
-    ).answered(result)
 
 
 def _axes(measures: Measures) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -253,24 +223,26 @@ def _labelmap(mask: Image) -> slicer.vtkOrientedImageData:
 def _fill(table_node: slicer.vtkMRMLTableNode, result: KidneySegmentation) -> None:
     m = result.measures
     rows = [
-        ("Volume", m.volume_ml, "ml"),
-        ("Length", m.length_mm, "mm"),
-        ("Width", m.width_mm, "mm"),
-        ("Thickness", m.thickness_mm, "mm"),
-        ("Ellipsoid volume", m.ellipsoid_volume_ml, "ml"),
-        ("Surface", m.surface_cm2, "cm²"),
-        ("Confidence", 100 * result.confidence, "%"),
+        (_("Length"), m.length_mm, "mm"),
+        (_("Width"), m.width_mm, "mm"),
+        (_("Thickness"), m.thickness_mm, "mm"),
+        (_("Volume"), m.volume_ml, "ml"),
+        (_("Ellipsoid volume"), m.ellipsoid_volume_ml, "ml"),
+        (_("Surface"), m.surface_cm2, "cm²"),
+        (_("Confidence"), 100 * result.confidence, "%"),
     ]
     names, values, units = zip(*rows, strict=True)
-    fill_table(table_node, {"Measure": names, "Value": np.round(values, 1), "Unit": units})
+    fill_table(table_node, {_("Measure"): names, _("Value"): np.round(values, 1), _("Unit"): units})
 
 
-def _draw(line_node: slicer.vtkMRMLMarkupsLineNode, axis: np.ndarray) -> None:
+def _draw(line_node: slicer.vtkMRMLMarkupsLineNode, axis: np.ndarray, name: str) -> None:
     was_modified = line_node.StartModify()
     while line_node.GetNumberOfControlPoints() < 2:
         line_node.AddControlPointWorld(0, 0, 0)
     for index, end in enumerate(axis):
         line_node.SetNthControlPointPositionWorld(index, *map(float, end))
+    line_node.SetNthControlPointLabel(0, "")
+    line_node.SetNthControlPointLabel(1, f"{name} {np.linalg.norm(axis[1] - axis[0]):.1f} mm")
     line_node.EndModify(was_modified)
 
 
@@ -280,5 +252,6 @@ def _style_line(line_node: slicer.vtkMRMLMarkupsLineNode, colour: tuple[float, f
     display = line_node.GetDisplayNode()
     display.SetColor(*colour)
     display.SetSelectedColor(*colour)
-    display.SetPointLabelsVisibility(False)
-    display.SetPropertiesLabelVisibility(True)
+    display.SetPointLabelsVisibility(True)
+    display.SetPropertiesLabelVisibility(False)  # the three would cover each other in the middle
+    display.SetOccludedVisibility(True)

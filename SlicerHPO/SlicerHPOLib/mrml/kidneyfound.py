@@ -11,6 +11,7 @@ import json
 import numpy as np
 import slicer
 import vtk
+from slicer.i18n import tr as _
 from vtk.util import numpy_support
 
 from ..image import Image
@@ -49,7 +50,7 @@ def restored(node: slicer.vtkMRMLVectorVolumeNode, image: Image) -> FoundKidney:
         description = json.loads(node.GetAttribute(ATTRIBUTE))
         values = numpy_support.vtk_to_numpy(scalars).reshape(*data.GetDimensions()[::-1], -1)
     except (TypeError, ValueError, AttributeError):
-        raise NodeError(f"{node.GetName()} is damaged: segment the volume again.") from None
+        raise NodeError(_("{name} is damaged: segment the volume again.").format(name=node.GetName())) from None
     phi, *modes = np.moveaxis(values.astype(np.float32), -1, 0)
     arrays = {"phi": np.ascontiguousarray(phi), "ijk_to_ras": to_world(node) @ _ijk_to_ras(node)}
     if modes:

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import slicer
+from slicer.i18n import tr as _
 
 from ..background import BackgroundTask, Status, TaskError
 from ..bundle import find_bundle, read_manifest
 from ..job import Job
 from ..kidney.points import Points
-from ..kidney.segmenter import check_request
+from ..kidney.segmenter import TASK, check_request
 from ..kidney.session import KidneySession
 from ..worker import found_kidney, segment_request
 from . import kidney
@@ -49,13 +50,14 @@ class KidneyRun:
         self,
         volume_node: slicer.vtkMRMLScalarVolumeNode,
         method: str,
-        model: str,
+        *,
+        model: str = TASK,
         seed_point_mm: Sequence[float] | None = None,
         side: str = "",
         segmentation_node: slicer.vtkMRMLSegmentationNode | None = None,
     ):
         if side not in kidney.SEGMENTS:
-            raise NodeError(f'The side is {side!r}; expected is "left", "right" or "".')
+            raise NodeError(_('The side is {side}; expected is "left", "right" or "".').format(side=repr(side)))
         self.volume_node, self._image, self._side = volume_node, image_of(volume_node), side
         check_request(self._image, method, seed_point_mm)
         manifest, sha256 = read_manifest(find_bundle(model))
@@ -67,7 +69,7 @@ class KidneyRun:
         """How far it is; without its volume it is cancelled."""
         if not is_in_scene(self.volume_node):
             self.cancel()
-            return Status("cancelled", 0.0, "The volume was removed: its segmentation was cancelled.")
+            return Status("cancelled", 0.0, _("The volume was removed: its segmentation was cancelled."))
         return self._task.poll()
 
     def wait(self, job: Job) -> None:
@@ -93,13 +95,13 @@ class KidneyRun:
         try:
             answer = self._task.answer()
         except TaskError as error:
-            logging.error(error.log)
+            logging.error("%s\n%s", error, error.log)
             raise
         volume_node, node = self.volume_node, self._segmentation_node
         if not is_in_scene(volume_node):
-            raise NodeError("The volume was removed from the scene while it was segmented.")
+            raise NodeError(_("The volume was removed from the scene while it was segmented."))
         if not np.array_equal(unchecked_image_of(volume_node).ijk_to_ras, self._image.ijk_to_ras):
-            raise NodeError("The volume was moved while it was segmented: segment it again.")
+            raise NodeError(_("The volume was moved while it was segmented: segment it again."))
         node = node if is_in_scene(node) else None
         points = kidney.points_of(node) if kidney.is_of(node, volume_node) else Points()
         session = KidneySession(found_kidney(self._image, answer), points)

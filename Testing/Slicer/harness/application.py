@@ -23,13 +23,12 @@ class qSlicerApplication(QtWidgets.QApplication):
 
     def __init__(self, core):
         super().__init__(["slicer"])
-        self.applicationName = "Slicer"
+        self.applicationName = self.organizationName = "Slicer"
         self._core = core
-        self._settings_file = tempfile.NamedTemporaryFile(suffix=".ini", delete=False)  # noqa: SIM115
-        QtCore.QSettings.setDefaultFormat(QtCore.QSettings.Format.IniFormat)
-        QtCore.QSettings.setPath(
-            QtCore.QSettings.Format.IniFormat, QtCore.QSettings.Scope.UserScope, tempfile.gettempdir()
-        )
+        self._folder = tempfile.TemporaryDirectory(prefix="slicer")  # for settings and temporary files
+        ini = QtCore.QSettings.Format.IniFormat
+        QtCore.QSettings.setDefaultFormat(ini)
+        QtCore.QSettings.setPath(ini, QtCore.QSettings.Scope.UserScope, self._folder.name)
         self._layout_manager = LayoutManager(core)
         self._io_manager = CoreIOManager()
         self._module_manager = ModuleManager()
@@ -38,7 +37,7 @@ class qSlicerApplication(QtWidgets.QApplication):
 
     @property
     def temporaryPath(self):
-        return tempfile.gettempdir()
+        return self._folder.name
 
     def mrmlScene(self):
         return self._core.scene
@@ -61,7 +60,7 @@ class qSlicerApplication(QtWidgets.QApplication):
         return False  # dialogs are recorded, not skipped
 
     def settings(self):
-        return QtCore.QSettings(self._settings_file.name, QtCore.QSettings.Format.IniFormat)
+        return QtCore.QSettings()
 
     userSettings = settings
 

@@ -192,7 +192,7 @@ class ctkPathLineEdit(QtWidgets.QWidget):
 
     def browse(self):
         """Slot: asks for a path."""
-        path = dialogs.file(self.label)
+        path = dialogs.show_file(self.label)
         if path:
             self.currentPath = path
 
@@ -233,7 +233,7 @@ class ctkDirectoryButton(QtWidgets.QWidget):
 
     def browse(self):
         """Slot: asks for a folder."""
-        path = dialogs.file(self.caption)
+        path = dialogs.show_file(self.caption)
         if path:
             self.directory = path
         return path

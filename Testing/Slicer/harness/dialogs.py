@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from PySide6 import QtWidgets
 
@@ -24,7 +24,6 @@ class Shown:
     details: str = ""
 
 
-@dataclass
 class Dialogs(list):
     """The windows shown so far, and the answers the user gives.
 
@@ -33,36 +32,30 @@ class Dialogs(list):
         path: what the user picks in a file dialog; "" is Cancel.
     """
 
-    answer: bool = True
-    path: str = ""
-    files: list[str] = field(default_factory=list)
-
-    def __post_init__(self):
+    def __init__(self):
         super().__init__()
+        self.reset()
+
+    def reset(self) -> None:
+        """Forgets the windows and the answers."""
+        self.clear()
+        self.answer, self.path = True, ""
 
     def texts(self, kind: str | None = None) -> list[str]:
         """The texts of all windows, or of those of a kind."""
         return [shown.text for shown in self if kind in (None, shown.kind)]
 
-    def reset(self) -> None:
-        """Forgets the windows and the answers."""
-        self.clear()
-        self.answer, self.path, self.files = True, "", []
-
-    def box(self, box: QtWidgets.QMessageBox) -> int:
-        """Answers a message box by the button that stands for `answer`."""
+    def show_box(self, box: QtWidgets.QMessageBox) -> QtWidgets.QMessageBox.StandardButton:
+        """Records a message box; returns the one of its buttons that stands for `answer`."""
         self.append(Shown(_KINDS[box.icon], box.text, box.detailedText))
         kinds = QtWidgets.QMessageBox
-        wanted = (
-            (kinds.Ok, kinds.Yes, kinds.Retry, kinds.Save, kinds.Open)
-            if self.answer
-            else (kinds.Cancel, kinds.No, kinds.Close, kinds.Abort, kinds.Ok)
-        )
-        buttons = box.standardButtons
-        return next((button for button in wanted if buttons & button), kinds.Ok)
+        positive = (kinds.Ok, kinds.Yes, kinds.Retry, kinds.Save, kinds.Open)
+        negative = (kinds.Cancel, kinds.No, kinds.Close, kinds.Abort, kinds.Ok)
+        buttons = positive if self.answer else negative
+        return next((button for button in buttons if box.standardButtons & button), kinds.Ok)
 
-    def file(self, caption: str) -> str:
-        """The path that the user picks."""
+    def show_file(self, caption: str) -> str:
+        """Records a file dialog; returns the path that the user picks."""
         self.append(Shown("file", caption))
         return self.path
 
@@ -72,23 +65,23 @@ dialogs = Dialogs()
 
 def install() -> None:
     """Puts the recorder in the place of the modal windows of Qt."""
-
-    def static(kind, positive, negative):
-        def show(parent, title, text, *_buttons):
-            dialogs.append(Shown(kind, text))
-            return positive if dialogs.answer else negative
-
-        return staticmethod(show)
-
     box = QtWidgets.QMessageBox
-    box.exec_ = box.exec = dialogs.box.__func__.__get__(dialogs) and (lambda self: dialogs.box(self))
-    box.critical = static("error", box.Ok, box.Ok)
-    box.warning = static("warning", box.Ok, box.Cancel)
-    box.information = static("info", box.Ok, box.Ok)
-    box.question = static("question", box.Yes, box.No)
-
-    def path_dialog(parent=None, caption="", *_more):
-        return dialogs.file(caption)
-
+    box.exec_ = box.exec = lambda self: dialogs.show_box(self)
+    box.critical = _static("error", box.Ok, box.Ok)
+    box.warning = _static("warning", box.Ok, box.Cancel)
+    box.information = _static("info", box.Ok, box.Ok)
+    box.question = _static("question", box.Yes, box.No)
     files = QtWidgets.QFileDialog
-    files.getOpenFileName = files.getSaveFileName = files.getExistingDirectory = staticmethod(path_dialog)
+    files.getOpenFileName = files.getSaveFileName = files.getExistingDirectory = staticmethod(_file_dialog)
+
+
+def _static(kind, positive, negative):
+    def show(parent, title, text, *_buttons):
+        dialogs.append(Shown(kind, text))
+        return positive if dialogs.answer else negative
+
+    return staticmethod(show)
+
+
+def _file_dialog(parent=None, caption="", *_more):
+    return dialogs.show_file(caption)

@@ -1,11 +1,12 @@
-"""A slice view of Slicer, drawn offscreen, that is clicked into, dragged in and typed into by synthetic events."""
+"""Slicer's views, drawn offscreen: a slice view to click, drag and type in by events, and a 3D view to look at."""
 
 from __future__ import annotations
 
 import slicer
 import vtk
-from trame_slicer.views import SliceView
+from trame_slicer.views import SliceView, ThreeDView
 from trame_slicer.views.render_scheduler import NoScheduleRendering
+from trame_slicer.views.threed_view import ViewDirection
 
 SIZE = (400, 400)  # pixels
 
@@ -21,11 +22,13 @@ class OffscreenSliceView:
         self._view = SliceView(core.scene, core.app_logic, "Drawn", scheduled_render_strategy=NoScheduleRendering())
         self._view.render_window().SetSize(*SIZE)
         self._view.interactor().UpdateSize(*SIZE)
+        self._view.fit_view_to_content()
         self.node = self._view.get_view_node()
 
     def show(self, volume, orientation="Axial") -> None:
         """Puts the volume node (or None) behind, and the slice through the middle of it."""
         self.node.SetOrientation(orientation)
+        self.node.SetMappedInLayout(True)  # whatever the layout: it is not of it
         self._view.set_background_volume_id(volume.GetID() if volume else None)
         self._view.fit_view_to_content()
         self._view.render()
@@ -57,14 +60,7 @@ class OffscreenSliceView:
 
     def screenshot(self, path) -> None:
         """A PNG of the view."""
-        self._view.render()
-        grab = vtk.vtkWindowToImageFilter()
-        grab.SetInput(self._view.render_window())
-        grab.ReadFrontBufferOff()
-        writer = vtk.vtkPNGWriter()
-        writer.SetFileName(str(path))
-        writer.SetInputConnection(grab.GetOutputPort())
-        writer.Write()
+        write_png(self._view, path)
 
     def release(self) -> None:
         """Ends what a test began: place mode, background, and the pointer outside of everything."""
@@ -85,3 +81,34 @@ class OffscreenSliceView:
     def _left_button(self, pressed) -> None:
         self._view.interactor().InvokeEvent(f"LeftButton{'Press' if pressed else 'Release'}Event")
         self._view.render()
+
+
+class OffscreenThreeDView:
+    """A 3D view beside that of the layout, seen from the front."""
+
+    def __init__(self, core):
+        self._view = ThreeDView(core.scene, core.app_logic, "Drawn3D", scheduled_render_strategy=NoScheduleRendering())
+        self._view.render_window().SetSize(*SIZE)
+        self._view.interactor().UpdateSize(*SIZE)
+        self._view.renderer().SetUseDepthPeeling(False)  # which draws nothing translucent without a graphics card
+
+    def screenshot(self, path, direction="ANTERIOR") -> None:
+        """A PNG of all that is shown in 3D, fitted, from a direction such as "LEFT"."""
+        self._view.set_box_visible(False)
+        self._view.render()
+        self._view.reset_focal_point()
+        self._view.rotate_to_view_direction(ViewDirection[direction])
+        self._view.reset_camera()
+        write_png(self._view, path)
+
+
+def write_png(view, path) -> None:
+    """What a view shows now."""
+    view.render()
+    grab = vtk.vtkWindowToImageFilter()
+    grab.SetInput(view.render_window())
+    grab.ReadFrontBufferOff()
+    writer = vtk.vtkPNGWriter()
+    writer.SetFileName(str(path))
+    writer.SetInputConnection(grab.GetOutputPort())
+    writer.Write()

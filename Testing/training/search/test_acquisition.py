@@ -71,5 +71,11 @@ def test_a_lower_mean_and_a_larger_variance_are_never_less_promising(mean, other
 def test_a_gain_is_divided_by_seconds_and_multiplied_with_the_chance_of_success():
     gain = np.log([0.6, 0.6])
     np.testing.assert_allclose(np.exp(per_second(gain, np.log([2.0, 3.0]))), [0.3, 0.2])
-    np.testing.assert_allclose(np.exp(feasible(gain, np.array([0.5, 0.0]))), [0.3, 0.0])
-    assert feasible(gain, np.array([0.5, 0.0]))[1] == -math.inf
+    np.testing.assert_allclose(np.exp(feasible(gain, np.array([0.9, 1.0]))), [0.54, 0.6])
+
+
+def test_what_will_probably_fail_comes_after_everything_else_and_is_still_ranked():
+    gain = np.array([-300.0, 10.0, 10.0, 10.0])
+    order = np.argsort(-feasible(gain, np.array([0.8, 0.6, 0.3, 0.0])))
+    assert order.tolist() == [0, 1, 2, 3]
+    assert feasible(gain, np.array([0.8, 0.6, 0.3, 0.0]))[3] == -math.inf

@@ -149,7 +149,8 @@ def test_rungs_that_agree_are_kept():
 
 
 @pytest.mark.parametrize(
-    ("pairs", "tau", "misleads"), [(40, -0.4, True), (40, 0.3, False), (8, -0.2, False), (4, -1.0, False)]
+    ("pairs", "tau", "misleads"),
+    [(40, -0.4, True), (40, 0.3, False), (8, -0.2, False), (5, -1.0, True), (4, -1.0, False)],
 )
 def test_little_evidence_against_a_rung_is_not_enough(pairs, tau, misleads):
     assert Agreement(1, 3, pairs, tau).misleads == misleads

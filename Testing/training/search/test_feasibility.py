@@ -2,12 +2,20 @@
 
 import numpy as np
 import pytest
-from scipy.stats import norm
 
-from training.search.feasibility import FAILED, TRAINED, Limit, probability, within
-from training.search.gaussian_process import GaussianProcess
+from training.search.feasibility import Feasibility, Limit, within
 from training.search.kernel import matern_52
-from training.search.transform import identity
+
+GRID = np.stack(np.meshgrid(np.linspace(0, 1, 12), np.linspace(0, 1, 12)), -1).reshape(-1, 2)
+
+
+def trained(x):
+    return x.sum(-1) < 1.2
+
+
+def told(count, seed=0):
+    rows = np.random.default_rng(seed).permutation(GRID)[:count]
+    return {n: (row, bool(trained(row))) for n, row in enumerate(rows)}
 
 
 def test_limits_are_kept_together_and_a_cost_that_is_no_number_keeps_none():
@@ -17,35 +25,35 @@ def test_limits_are_kept_together_and_a_cost_that_is_no_number_keeps_none():
     assert within((), configurations).all()
 
 
-def test_the_probability_is_that_of_a_label_above_zero():
-    mean, variance = np.array([0.8, -0.3]), np.array([0.2, 0.05])
-    expected = 1 - norm.cdf(0, mean, np.sqrt(variance + 0.1))
-    np.testing.assert_allclose(probability(mean, variance, 0.1), expected)
+def test_nothing_is_doubted_before_a_trial_fails():
+    feasibility = Feasibility(GRID, matern_52())
+    feasibility.update({n: (row, True) for n, row in enumerate(GRID[:9])})
+    np.testing.assert_array_equal(feasibility.probability(), np.ones(len(GRID)))
+    np.testing.assert_array_equal(feasibility.probability(GRID[:2]), np.ones(2))
 
 
-def test_the_probability_learned_from_labels_separates_what_fails():
-    rng = np.random.default_rng(0)
-
-    def fails(x):
-        return x[:, 0] + x[:, 1] > 1.2
-
-    x, new = rng.random((60, 2)), rng.random((400, 2))
-    process = GaussianProcess.fit(x, np.where(fails(x), FAILED, TRAINED), [matern_52()], [identity], rng)
-    mean, variance = process.posterior(new)
-    p = probability(mean, variance, process.scale**2 * process.model.noise)
-    truth = ~fails(new)
-    assert np.mean((p > 0.5) == truth) > 0.93
-    assert p[truth].mean() > 0.9 and p[~truth].mean() < 0.15
-    # calibrated better than a constant at the share of the trained
-    share = truth.mean()
-    clipped = np.clip(p, 1e-6, 1 - 1e-6)
-    log_score = -np.mean(np.where(truth, np.log(clipped), np.log(1 - clipped)))
-    assert log_score < 0.4 * -(share * np.log(share) + (1 - share) * np.log(1 - share))
+def test_the_border_of_what_can_be_trained_is_learned():
+    feasibility = Feasibility(GRID, matern_52())
+    feasibility.update(told(60))
+    p = feasibility.probability()
+    assert np.mean((p > 0.5) == trained(GRID)) > 0.93
+    np.testing.assert_allclose(feasibility.probability(GRID), p, atol=1e-8)
 
 
-def test_far_from_any_trial_the_probability_returns_to_the_share_that_succeeded():
-    x = np.vstack([np.random.default_rng(0).random((12, 1)) * 0.1, np.full((4, 1), 0.12)])
-    labels = np.array([TRAINED] * 12 + [FAILED] * 4)
-    process = GaussianProcess.fit(x, labels, [matern_52()], [identity], np.random.default_rng(0))
-    mean, _ = process.posterior(np.array([[1e4]]))
-    assert mean == pytest.approx(labels.mean())
+@pytest.mark.parametrize("count", [23, 47])
+def test_what_is_learned_does_not_depend_on_when_it_was_asked_for(count):
+    step_by_step, at_once = Feasibility(GRID, matern_52()), Feasibility(GRID, matern_52())
+    everything = told(count)
+    for n in range(4, count + 1):
+        step_by_step.update(dict(list(everything.items())[:n]))
+    at_once.update(everything)
+    np.testing.assert_allclose(step_by_step.probability(), at_once.probability(), atol=1e-8)
+
+
+def test_a_single_failure_is_avoided_near_by_and_not_far_away():
+    feasibility = Feasibility(GRID, matern_52())
+    corner = np.array([1.0, 1.0])
+    rows = [row for row, good in told(12).values() if good][:7]
+    feasibility.update({n: (row, True) for n, row in enumerate(rows)} | {7: (corner, False)})
+    near, far = feasibility.probability(np.array([[0.97, 0.97], [0.1, 0.1]]))
+    assert near < 0.6 < 0.8 < far

@@ -180,6 +180,11 @@ def test_what_is_no_configuration_is_refused(change, complaint):
         OPTIMISER.encode([good | change])
 
 
+def test_the_key_of_what_is_no_configuration_is_refused():
+    with pytest.raises(ValueError, match="'sgdm' is no value of"):
+        OPTIMISER.key({"rate": 0.1, "layers": 1, "optimiser": "sgdm", "batch": 16})
+
+
 def test_a_missing_value_is_named():
     with pytest.raises(ValueError, match="must have a value of 'layers'"):
         OPTIMISER.check({"rate": 0.1, "optimiser": "adam", "batch": 16})

@@ -1,0 +1,48 @@
+"""Local search for the best configuration of a space that cannot be listed."""
+
+import numpy as np
+
+from training.search.maximise import maximise
+from training.search.space import Categorical, Continuous, Integer, Space
+
+SPACE = Space(
+    (Continuous("a", 0, 1), Continuous("b", 1e-3, 1, log=True), Integer("c", 1, 100), Categorical("d", ("x", "y")))
+)
+
+
+def score(configurations):
+    return np.array(
+        [
+            -((c["a"] - 0.42) ** 2) - (np.log10(c["b"]) + 1.3) ** 2 - ((c["c"] - 37) / 50) ** 2 - (c["d"] == "x")
+            for c in configurations
+        ]
+    )
+
+
+def test_the_top_of_a_hill_is_found_far_more_closely_than_by_draws():
+    for seed in range(3):
+        found = maximise(score, SPACE, [], np.random.default_rng(seed))
+        drawn = score(SPACE.sample(np.random.default_rng(seed), 1000)).max()
+        assert score([found])[0] > 0.2 * drawn  # both are negative, 0 is the top
+        assert found["d"] == "y"
+
+
+def test_no_neighbour_is_better():
+    found = maximise(score, SPACE, [], np.random.default_rng(0))
+    assert score(SPACE.neighbours(found)).max() <= score([found])[0]
+
+
+def test_a_known_configuration_on_a_narrow_peak_is_climbed_from():
+    peak = {"a": 0.5, "b": 0.1, "c": 50, "d": "x"}
+
+    def narrow(configurations):
+        return np.array([float(c == peak) + 0.5 * (abs(c["c"] - 50) == 1 and c["a"] == 0.5) for c in configurations])
+
+    assert maximise(narrow, SPACE, [peak | {"c": 51}], np.random.default_rng(0)) == peak
+
+
+def test_what_must_not_be_chosen_is_not_chosen():
+    def limited(configurations):
+        return np.where([c["c"] <= 20 for c in configurations], score(configurations), -np.inf)
+
+    assert maximise(limited, SPACE, [], np.random.default_rng(0))["c"] == 20
