@@ -1,6 +1,6 @@
 """The training system's commands: python -m training VERB TASK [options].
 
-prepare   label maps of the user's to the anatomies that simulation images
+prepare   label maps of the user's to the anatomies that simulation images; the learning curves that searches meet
 voxelise  BodyParts3D's surfaces to the whole-body map
 simulate  a training set; sheet draws some of it
 template  of the kidney, from the project's own shapes

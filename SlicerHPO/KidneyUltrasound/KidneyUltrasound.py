@@ -104,12 +104,8 @@ class KidneyUltrasoundWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
         self._runTimer = self._timer(self.POLL_MS, self.onRunTimer, singleShot=False)
         self._clickTimer = self._timer(self.DOUBLE_CLICK_MS, self._checkCanApply)
-        self._points = CorrectionPoints(
-            [self.ui.insidePlaceWidget, self.ui.outsidePlaceWidget],
-            onPlace=self.onPlace,
-            onChange=self.onPointsChanged,
-            onSettle=self.onPointsSettled,
-        )
+        placeWidgets = [self.ui.insidePlaceWidget, self.ui.outsidePlaceWidget]
+        self._points = CorrectionPoints(placeWidgets, self.onPlace, self.onPointsChanged, self.onPointsSettled)
         self.ui.seedPlaceWidget.placeMultipleMarkups = slicer.qSlicerMarkupsPlaceWidget.ForcePlaceSingleMarkup
         self.ui.segmentationSelector.addAttribute("vtkMRMLSegmentationNode", kidney.SIDE)  # only kidneys
 
@@ -245,15 +241,9 @@ class KidneyUltrasoundWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._stopPlacing()
             self._show(self.ui.statusLabel, "")
             with slicer.util.tryWithErrorDisplay(_("The kidney could not be segmented."), waitCursor=True):
-                self.logic.startProcess(
-                    node.inputVolume,
-                    node.method.value,
-                    interactive=True,
-                    model=node.model,
-                    seed_point_mm=self._seedPoint(),
-                    side=node.side.value,
-                    segmentation_node=node.segmentation,
-                )
+                options = dict(model=node.model, side=node.side.value, segmentation_node=node.segmentation)
+                options["seed_point_mm"] = self._seedPoint()
+                self.logic.startProcess(node.inputVolume, node.method.value, interactive=True, **options)
                 self._runTimer.start()
         finally:
             self._checkCanApply()
@@ -408,15 +398,8 @@ class KidneyUltrasoundLogic(ScriptedLoadableModuleLogic):
             ValueError, TaskError: it cannot be done; the message says why. The scene is as it was then.
             Cancelled: by the job.
         """
-        self.startProcess(
-            inputVolume,
-            method,
-            interactive=interactive,
-            model=model,
-            seed_point_mm=seedPoint,
-            side=side,
-            segmentation_node=outputSegmentation,
-        )
+        options = dict(model=model, seed_point_mm=seedPoint, side=side, segmentation_node=outputSegmentation)
+        self.startProcess(inputVolume, method, interactive=interactive, **options)
         try:
             self._run.wait(job or Job())
             segmentation = self.finishProcess()

@@ -115,7 +115,7 @@ def write(curves: Curves, out: str | Path) -> list[Path]:
             curves.budgets, np.maximum(mean - half, 1e-5), mean + half, color=line.get_color(), alpha=0.15
         )
     axis.set(xlabel="budget in full trainings", ylabel="normalised regret, mean and 95 %", yscale="log")
-    axis.legend(fontsize="small")
+    axis.legend(fontsize="small", loc="upper right")
     with replacing(out / "figure-2.7.png") as temporary:
         figure.savefig(temporary, dpi=150)
     with replacing(out / "figure-2.7.csv") as temporary, temporary.open("w", newline="") as file:

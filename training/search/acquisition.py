@@ -21,7 +21,7 @@ LOG_SQRT_2_PI = 0.5 * math.log(2 * math.pi)
 # Beyond this, 1 - |z| Phi / phi loses its digits, and its series 1 / z^2 - 3 / z^4 + 15 / z^6 has them.
 FAR = -300.0
 # The least probability of success that is risked for a gain, and the logarithm that a lack of it costs, each.
-CAUTION, LAST = 0.7, 1e6
+CAUTION, LAST = 0.8, 1e6
 
 
 def probability_of_improvement(mean: np.ndarray, variance: np.ndarray, best: float) -> np.ndarray:

@@ -51,12 +51,12 @@ def table_2_4() -> Space:
 
 
 def digits_600() -> Space:
-    """The multi-layer perceptrons of scikit-learn that `digits.py` trains: 600 configurations."""
+    """The multi-layer perceptrons that `digits.py` trains: 600 configurations."""
     return Space(
         (
             Ordinal("learning_rate", tuple(float(f"{10 ** (4 * k / 9 - 4):.3g}") for k in range(10))),
             Ordinal("width", (4, 8, 16, 32, 64)),
-            Ordinal("batch", (16, 64, 256)),
+            Ordinal("batch", (32, 100, 300)),
             Ordinal("layers", (1, 2)),
             Categorical("optimiser", ("sgd", "adam")),
         )

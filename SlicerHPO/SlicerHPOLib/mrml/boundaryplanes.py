@@ -50,7 +50,8 @@ def show_planes(volume_node: slicer.vtkMRMLScalarVolumeNode) -> dict[str, slicer
 def hide_planes(volume_node: slicer.vtkMRMLScalarVolumeNode | None) -> None:
     """Removes the planes of all volumes but this one from the scene; of all, without a volume."""
     for plane in slicer.util.getNodesByClass("vtkMRMLMarkupsPlaneNode"):
-        if plane.GetAttribute(ROLE) and plane.GetNodeReference(ROLE) is not volume_node:
+        others = volume_node is None or plane.GetNodeReference(ROLE) is not volume_node
+        if plane.GetAttribute(ROLE) and others:
             slicer.mrmlScene.RemoveNode(plane)
 
 

@@ -32,7 +32,7 @@ LINES = {  # role: name, colour
 SIDES = {kidneypoints.INSIDE: True, kidneypoints.OUTSIDE: False}
 SIDE = "SlicerHPO.side"  # attribute
 SEGMENTS = {"": KIDNEY, "left": LEFT_KIDNEY, "right": RIGHT_KIDNEY}
-_LABELMAP = "Binary labelmap"
+_LABELMAP, _SURFACE = "Binary labelmap", "Closed surface"
 
 
 def segmentation_of(volume_node: slicer.vtkMRMLNode | None) -> slicer.vtkMRMLSegmentationNode | None:
@@ -82,6 +82,7 @@ def add_kidney(
     if segmentation_node.GetDisplayNode() is None:
         segmentation_node.CreateDefaultDisplayNodes()
         display = segmentation_node.GetDisplayNode()
+        display.SetPreferredDisplayRepresentationName2D(_SURFACE)  # as smooth in slices as the kidney is
         display.SetOpacity2DFill(0.2)  # the image is what is looked at
         display.SetOpacity2DOutline(1.0)
         display.SetOpacity3D(0.8)

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
+from training.__main__ import main
 from training.experiments.figure_2_7 import METHODS, describe, figure_2_7, regret, write
-from training.search.curve_table import CurveTable
+from training.search.curve_table import CurveTable, save_curves
 from training.search.grid import GridSearch
 from training.search.space import Ordinal, Space
 
@@ -49,3 +50,10 @@ def test_the_figure_and_its_numbers_are_written(tmp_path):
 def test_an_unknown_method_is_refused():
     with pytest.raises(ValueError, match="Hyperband"):
         figure_2_7(a_table(), runs=1, methods=["hyperbnd"])
+
+
+def test_the_command_writes_the_figure(tmp_path, capsys):
+    save_curves(a_table(), tmp_path / "t.npz")
+    options = ["--runs", "1", "--budget", "2", "--methods", "random", "--out", str(tmp_path / "figure")]
+    assert main(["reproduce", "figure-2.7", "--table", str(tmp_path / "t.npz"), *options]) == 0
+    assert "| random |" in capsys.readouterr().out and (tmp_path / "figure" / "figure-2.7.png").exists()

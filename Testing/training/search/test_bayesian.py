@@ -47,7 +47,7 @@ def test_on_a_grid_it_is_nearer_to_the_best_than_random_search_in_paired_runs():
 def test_in_a_space_without_end_it_is_nearer_to_the_best_than_random_search():
     ours = [min(search(Bayesian(BOX, seed), box_loss, 16)) for seed in range(4)]
     random = [min(search(RandomSearch(BOX, seed), box_loss, 16)) for seed in range(4)]
-    assert max(ours) < 0.02
+    assert max(ours) < 0.05
     assert np.mean(ours) < 0.2 * np.mean(random)
 
 
