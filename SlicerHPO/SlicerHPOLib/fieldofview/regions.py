@@ -13,10 +13,9 @@ exactly, in time O(slices x regions), also under a minimum region length and wit
 How sure it is of each boundary and region comes from the same dynamic programme, summed over all chains with
 P(chain) ~ exp(score / correlation length) x prior; see `chains` for the prior.
 
-The rival hypothesis is a volume of the spine: one class throughout. The larger score decides. The confidence takes the
-two hypotheses to be equally likely beforehand, and the body's half to be shared among its chains by their prior: the
-body is not believed more because it has more ways to explain a volume. In a close case the confidence in the winner can
-thus be below one half, which is a reason to look at the volume.
+The rival hypothesis is a volume of the spine: one class throughout. The more probable one decides. The two are taken
+to be equally likely beforehand, and the body's half to be shared among its chains by their prior: the body is not
+believed more because it has more ways to explain a volume, as it would be if the larger score decided.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ class DecisionModel:
         sigma_mm: standard deviation of the Gaussian that smooths the probabilities along S; 0 leaves them as they are.
         min_length_mm: least length of a region; a single region that fills the volume may be shorter.
         correlation_length_mm: length over which neighbouring slices err together, so that they count as one independent
-            witness. It sets the confidence, never the decision.
+            witness. It sets the confidence, and so which hypothesis is believed, but no boundary.
         interval_margin_mm: by which the posterior's intervals are widened at both ends so that 95 % of them hold the
             boundary: no single correlation length is right for easy and hard volumes alike. Calibrated (conformalised
             quantiles, Romano et al. 2019).
@@ -182,8 +181,8 @@ def decide(
     if fixed_mm:
         is_spine, p_spine = False, 0.0
     else:
-        is_spine = bool(spine_score > body_score)
         p_spine = float(np.exp(-np.logaddexp(0.0, body.log_evidence - spine_score / model.correlation_length_mm)))
+        is_spine = p_spine > 0.5
     presence = np.append((1.0 - p_spine) * body.presence, p_spine)
 
     boundaries = []

@@ -128,11 +128,11 @@ def test_two_thousand_random_volumes_are_decided_as_by_enumerating_all_labelings
         assert (decision.labels[~tissue] == -1).all()
 
         if decision.hypothesis == "spine":
-            assert not fixed and spine_mm > scores.max()
+            assert not fixed and p_body < 0.5 + 1e-9
             assert decision.score_mm == pytest.approx(spine_mm, abs=1e-9)
             assert decision.confidence == pytest.approx(1 - p_body, abs=1e-9)
             continue
-        assert fixed or scores.max() >= spine_mm - 1e-9
+        assert fixed or p_body > 0.5 - 1e-9
         assert decision.score_mm == pytest.approx(scores.max(), abs=1e-9)
         assert decision.confidence == pytest.approx(p_body, abs=1e-9)
         ours = decision.labels[tissue]
@@ -258,11 +258,19 @@ def test_a_spine_volume_is_one_region_without_boundaries():
     assert region.confidence == decision.confidence > 0.95
 
 
-def test_the_larger_score_decides_between_body_and_spine():
-    p = np.zeros((10, 6))
-    p[:, CHEST], p[:, SPINE] = 0.51, 0.49
-    assert decide(p, np.arange(10) * 5.0).hypothesis == "body"
-    assert decide(p[:, [0, 1, 2, 5, 4, 3]], np.arange(10) * 5.0).hypothesis == "spine"
+def test_the_more_probable_of_body_and_spine_is_decided_and_believed_by_at_least_a_half():
+    p = np.zeros((40, 6))
+    p[:, CHEST], p[:, SPINE] = 0.8, 0.2
+    for probabilities, expected in ((p, "body"), (p[:, [0, 1, 2, 5, 4, 3]], "spine")):
+        decision = decide(probabilities, np.arange(40) * 5.0)
+        assert decision.hypothesis == expected and decision.confidence > 0.9
+
+
+def test_a_body_is_not_believed_because_some_chain_of_regions_scores_a_little_more():
+    p = np.zeros((40, 6))
+    p[:, SPINE] = 0.48
+    p[np.arange(40), np.repeat([LEGS, PELVIS, ABDOMEN, CHEST], 10)] = 0.52
+    assert decide(p, np.arange(40) * 5.0).hypothesis == "spine"
 
 
 def test_without_evidence_body_and_spine_are_equally_likely_however_many_chains_there_are():
