@@ -11,6 +11,9 @@ def add_commands(verb) -> None:
     command.add_argument("--out", required=True, metavar="FILE", help="a table, .npz")
     command.add_argument("--seed", type=int, default=0)
 
+    command = verb("benchmark", "search", _benchmark, "time one suggestion among all configurations of table 2.7")
+    command.add_argument("--seed", type=int, default=0)
+
 
 def _digits(options, job: Job) -> None:
     from .curve_table import save_curves
@@ -19,3 +22,9 @@ def _digits(options, job: Job) -> None:
     table = train_digits(options.seed, job)
     save_curves(table, options.out)
     print(describe(table))
+
+
+def _benchmark(options, job: Job) -> None:
+    from .benchmark import benchmark, describe
+
+    print(describe(benchmark(options.seed, job)))
