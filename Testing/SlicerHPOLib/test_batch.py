@@ -358,8 +358,10 @@ def test_one_volume_gives_the_figure_asked_for_and_missing_folders_are_made(volu
     assert b"<svg" in (tmp_path / "new" / "folder" / "f.svg").read_bytes()
 
 
-def test_a_folder_for_one_figure_gets_a_png_of_the_volumes_name(volumes, tiny_model, tmp_path):
-    (tmp_path / "figures").mkdir()
+@pytest.mark.parametrize("there", [True, False])
+def test_a_folder_for_one_figure_gets_a_png_of_the_volumes_name(volumes, tiny_model, tmp_path, there):
+    if there:
+        (tmp_path / "figures").mkdir()
     batch.classify(volumes[0], model=tiny_model, figure=tmp_path / "figures")
     assert [path.name for path in (tmp_path / "figures").iterdir()] == ["a.png"]
 

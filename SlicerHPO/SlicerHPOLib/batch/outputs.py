@@ -24,12 +24,13 @@ def output_file(path: str | os.PathLike | None, *endings: str) -> Path | None:
 
 
 def figure_files(figure: str | os.PathLike | None, volumes: Sequence[Volume]) -> dict[tuple, Path]:
-    """Where the figure of each volume goes, by the key of its result. Raises `BatchError`, `FigureError`."""
+    """Where the figure of each volume goes, by the key of its result: into a folder, or for one volume to a file if the
+    name has an ending. Raises `BatchError`, `FigureError`."""
     if figure is None:
         return {}
     require_matplotlib()
     target = Path(figure)
-    if len(volumes) == 1 and not target.is_dir():
+    if len(volumes) == 1 and target.suffix and not target.is_dir():
         if target.suffix.lower() not in FORMATS:
             raise BatchError(f"{target}: the name of a figure ends in {', '.join(FORMATS)}.")
         return {volumes[0].blank.key: target}
