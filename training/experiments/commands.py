@@ -38,8 +38,8 @@ def add_commands(verb) -> None:
 def _input_size(options, job: Job) -> None:
     from .input_size import describe, input_size
 
-    small = {"filters": 32, "hidden": (256,), "dropout": 0.1}
-    print(describe(input_size(options.data, options.out, options.slices, options.seed, job, **small)))
+    shipped = {"filters": 16, "doubling": True, "hidden": (256,), "dropout": 0.1}
+    print(describe(input_size(options.data, options.out, options.slices, options.seed, job, **shipped)))
 
 
 def _table_4_2(options, job: Job) -> None:
