@@ -1,7 +1,6 @@
 """Kidney Ultrasound: the kidney in a 3D ultrasound volume, corrected by points until it is right."""
 
 import sys
-from contextlib import suppress
 from pathlib import Path
 
 import qt
@@ -26,7 +25,7 @@ except ImportError:  # run from the source tree
 from KidneyUltrasoundLib.Choices import Method, Side
 from KidneyUltrasoundLib.CorrectionPoints import CorrectionPoints
 from SlicerHPOLib.background import Status
-from SlicerHPOLib.bundle import BundleError, available_bundles, read_manifest
+from SlicerHPOLib.bundle import model_names
 from SlicerHPOLib.files import SAMPLES
 from SlicerHPOLib.job import Job
 from SlicerHPOLib.kidney.points import CorrectionError
@@ -450,11 +449,7 @@ class KidneyUltrasoundLogic(ScriptedLoadableModuleLogic):
 
     def models(self):
         """Names of the deployed models for this task; those that are broken are left out."""
-        names = []
-        for folder in available_bundles():
-            with suppress(BundleError):
-                names += [folder.name] if read_manifest(folder)[0]["task"] == TASK else []
-        return list(dict.fromkeys(names))
+        return model_names(TASK)
 
     def resultOf(self, inputVolume):
         """The newest kidney that was segmented in a volume, or None."""

@@ -29,9 +29,9 @@ from MRFieldOfViewLib.RunButtons import RunButtons
 from SlicerHPOLib.bundle import model_names
 from SlicerHPOLib.fieldofview.classification import BOUNDARIES
 from SlicerHPOLib.fieldofview.classifier import TASK
-from SlicerHPOLib.files import SAMPLES
 from SlicerHPOLib.foldertask import FolderTask
 from SlicerHPOLib.mrml import boundaryplanes, fieldofview, packages, slabs
+from SlicerHPOLib.mrml.samples import register_samples
 from SlicerHPOLib.mrml.scene import show_in_slice_views, unchanged_on_failure
 from SlicerHPOLib.mrml.volumes import NodeError, image_of, unchecked_image_of
 from SlicerHPOLib.mrml.volumestask import VolumesTask
@@ -61,17 +61,7 @@ class MRFieldOfView(ScriptedLoadableModule):
 
 def registerSampleData():
     """Adds the sample volumes to the module Sample Data."""
-    import SampleData
-
-    for path in sorted((SAMPLES / "mr").glob("*.nii.gz")):
-        name = path.name.removesuffix(".nii.gz")
-        SampleData.SampleDataLogic.registerCustomSampleDataSource(
-            category=_("MR Field of View"),
-            sampleName=name,
-            uris=path.as_uri(),
-            fileNames=path.name,
-            nodeNames=name,
-        )
+    register_samples(_("MR Field of View"), "mr")
 
 
 @parameterNodeWrapper

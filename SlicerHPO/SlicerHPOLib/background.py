@@ -104,12 +104,7 @@ class BackgroundTask:
 
     def wait(self, job: Job = Job()) -> Answer:
         """The answer, when it is there. Raises `TaskError`, or `Cancelled` by the job."""
-        try:
-            while (status := self.poll()).state == "running":
-                job.progress(status.fraction, status.text)
-                time.sleep(POLL_S)
-        finally:
-            self.cancel()
+        wait_for(self, job)
         return self.answer()
 
     @property
@@ -166,6 +161,16 @@ class BackgroundTask:
         self._folder.cleanup()
         self._error = error
         self._status = Status(state, float(state == "done"), str(error or ""))
+
+
+def wait_for(task, job: Job) -> None:
+    """Polls a task until it has ended and reports its progress; a cancelled job cancels it and raises `Cancelled`."""
+    try:
+        while (status := task.poll()).state == "running":
+            job.progress(status.fraction, status.text)
+            time.sleep(POLL_S)
+    finally:
+        task.cancel()
 
 
 def python_executable() -> str:

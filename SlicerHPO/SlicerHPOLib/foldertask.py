@@ -9,10 +9,9 @@ from __future__ import annotations
 import os
 import subprocess
 import tempfile
-import time
 from pathlib import Path
 
-from .background import POLL_S, Status, TaskError, kill, launch, python_executable
+from .background import Status, TaskError, kill, launch, python_executable, wait_for
 from .job import Job
 from .results import Result, read_json
 
@@ -77,12 +76,7 @@ class FolderTask:
 
     def wait(self, job: Job = Job()) -> list[Result]:
         """The results when all are there. Raises `TaskError`, or `Cancelled` by the job."""
-        try:
-            while (status := self.poll()).state == "running":
-                job.progress(status.fraction, status.text)
-                time.sleep(POLL_S)
-        finally:
-            self.cancel()
+        wait_for(self, job)
         if self._error is not None:
             raise self._error
         return self.results

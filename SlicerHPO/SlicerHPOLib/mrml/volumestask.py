@@ -5,14 +5,13 @@ Driven as `BackgroundTask` is, by a window's timer or a plain loop.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 
 import slicer
 
 from .. import __version__
-from ..background import POLL_S, BackgroundTask, Status, TaskError
+from ..background import BackgroundTask, Status, TaskError, wait_for
 from ..batch import check_fixed
 from ..bundle import find_bundle, read_manifest
 from ..fieldofview.classification import Classification
@@ -94,12 +93,7 @@ class VolumesTask:
 
     def wait(self, job: Job = Job()) -> list[Result]:
         """The results when all are there. Raises `Cancelled` by the job."""
-        try:
-            while (status := self.poll()).state == "running":
-                job.progress(status.fraction, status.text)
-                time.sleep(POLL_S)
-        finally:
-            self.cancel()
+        wait_for(self, job)
         return self.results
 
     def _begin(self, volume: slicer.vtkMRMLScalarVolumeNode) -> None:
