@@ -26,12 +26,9 @@ def save_checkpoint(path: str | Path, network: torch.nn.Module, optimizer: torch
 def load_checkpoint(path: str | Path, network: torch.nn.Module, optimizer: torch.optim.Optimizer | None = None) -> dict:
     """Restore the network, and the optimizer if given; returns `state`. Raises ValueError if the file is of another
     network."""
-    with safe_open(path, "pt") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-        state = json.loads(file.metadata()["state"])
-    weights = {name.removeprefix("network."): t for name, t in tensors.items() if name.startswith("network.")}
+    tensors, state = _tensors(path)
     try:
-        network.load_state_dict(weights)
+        network.load_state_dict(_of_network(tensors))
     except RuntimeError as error:
         raise ValueError(f"The checkpoint {path} is of another network: {error}") from None
     if optimizer is None:
@@ -44,3 +41,19 @@ def load_checkpoint(path: str | Path, network: torch.nn.Module, optimizer: torch
             restored["state"].setdefault(int(index), {})[key] = tensor
     optimizer.load_state_dict(restored)
     return state
+
+
+def read_checkpoint(path: str | Path) -> tuple[dict[str, torch.Tensor], dict]:
+    """The network's weights by name, and `state`."""
+    tensors, state = _tensors(path)
+    return _of_network(tensors), state
+
+
+def _tensors(path: str | Path) -> tuple[dict[str, torch.Tensor], dict]:
+    with safe_open(path, "pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+        return tensors, json.loads(file.metadata()["state"])
+
+
+def _of_network(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name.removeprefix("network."): t for name, t in tensors.items() if name.startswith("network.")}

@@ -73,8 +73,8 @@ def plans(scale: Scale, seed: int) -> dict[str, TrainingPlan]:
 
     def plan(network, augmented: bool = True) -> TrainingPlan:
         return TrainingPlan(
-            network, steps=scale.steps, steps_per_epoch=100, batch=scale.batch, augmented=augmented, validation=10,
-            seed=seed,
+            network, steps=scale.steps, steps_per_epoch=100, batch=scale.batch, augmentation=float(augmented),
+            validation=10, seed=seed,
         )  # fmt: skip
 
     def deformed(pose: str) -> TrainingPlan:

@@ -17,12 +17,13 @@ NOISE, COVERED = 0.08, 0.15
 
 
 def augment(
-    images: torch.Tensor, distances: torch.Tensor, generator: torch.Generator
+    images: torch.Tensor, distances: torch.Tensor, generator: torch.Generator, strength: float = 1.0
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Turn, flip, scale and shift volumes; change their grey levels, smooth them, add noise and shadows.
 
     Args:
-        images: (batch, 1, D, D, D) in [0, 1]. distances: (batch, 1, D, D, D) in voxels.
+        images: (batch, 1, D, D, D) in [0, 1]. distances: (batch, 1, D, D, D) in voxels. strength: of all that is not a
+            flip, in [0, 1].
 
     Returns:
         The same shapes. Distances follow the scale.
@@ -39,14 +40,14 @@ def augment(
         flipped = some(0.5) > 0
         images = torch.where(flipped, images.flip(axis), images)
         distances = torch.where(flipped, distances.flip(axis), distances)
-    if torch.rand((), generator=generator) < REORDERED:
+    if torch.rand((), generator=generator) < strength * REORDERED:
         order = (2 + torch.randperm(3, generator=generator)).tolist()
         images, distances = images.permute(0, 1, *order), distances.permute(0, 1, *order)
 
-    scale = uniform(*LOG_SCALE, n, 1).exp()  # of the pull: below 1 enlarges
-    stretch = (0.06 * torch.randn(n, 3, generator=generator)).exp()
-    turn = rotation_matrix(TURN * torch.randn(n, 3, generator=generator))[:, :3, :3]
-    shift = uniform(-SHIFT, SHIFT, n, 3)
+    scale = (strength * uniform(*LOG_SCALE, n, 1)).exp()  # of the pull: below 1 enlarges
+    stretch = (strength * 0.06 * torch.randn(n, 3, generator=generator)).exp()
+    turn = rotation_matrix(strength * TURN * torch.randn(n, 3, generator=generator))[:, :3, :3]
+    shift = strength * uniform(-SHIFT, SHIFT, n, 3)
     pull = torch.cat([turn * (scale * stretch)[:, None], shift[:, :, None]], 2)
     grid = functional.affine_grid(pull, list(images.shape), align_corners=False)
     images = functional.grid_sample(images, grid, align_corners=False)
@@ -55,15 +56,15 @@ def augment(
 
     shown = images > 0
     smooth = functional.avg_pool3d(images, 3, 1, 1)
-    images = images + some(0.4) * uniform(-0.4, 1.0) * (smooth - images)  # sharper or smoother
+    images = images + some(0.4 * strength) * uniform(-0.4, 1.0) * (smooth - images)  # sharper or smoother
     field = torch.randn(n, 1, 4, 4, 4, generator=generator)
     gain = functional.interpolate(field, images.shape[2:], mode="trilinear", align_corners=True)
-    images = images * (some(0.6) * uniform(0, 0.25) * gain).exp()
-    images = images.clamp(0, 1) ** uniform(-0.5, 0.5).exp()
-    images = uniform(-0.1, 0.1) + uniform(0.75, 1.2) * images
+    images = images * (some(0.6 * strength) * uniform(0, 0.25) * gain).exp()
+    images = images.clamp(0, 1) ** (strength * uniform(-0.5, 0.5)).exp()
+    images = strength * uniform(-0.1, 0.1) + (1 + strength * uniform(-0.25, 0.2)) * images
     noise = torch.randn(images.shape, generator=generator)
-    images = images + some(0.5) * uniform(0, NOISE) * noise
-    images = images * (1 - some(0.25) * uniform(0.4, 1.0) * _shadow(images, generator))
+    images = images + some(0.5 * strength) * uniform(0, NOISE) * noise
+    images = images * (1 - some(0.25 * strength) * uniform(0.4, 1.0) * _shadow(images, generator))
     return torch.where(shown, images.clamp(0, 1), 0), distances
 
 

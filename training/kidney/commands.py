@@ -45,7 +45,9 @@ def add_commands(verb) -> None:
     command.add_argument("--out", required=True, metavar="DIR")
     command.add_argument("--template", metavar="FILE", help="made by `template kidney`; without it, it is made first")
     command.add_argument("--method", choices=METHODS, default=METHODS[0])
-    command.add_argument("--initial", metavar="DIR", help="folder of a training whose network is trained further")
+    command.add_argument(
+        "--initial", metavar="DIR", help="folder of a training whose network is trained further, or grown"
+    )
     command.add_argument(
         "--first-look",
         metavar="DIR",
@@ -56,6 +58,7 @@ def add_commands(verb) -> None:
     )
     command.add_argument("--levels", type=int, default=4, help="of resolution of the U-Net or first look")
     command.add_argument("--base", type=int, default=8, help="filters of the first convolution")
+    command.add_argument("--fine", action="store_true", help="a U-Net that computes at its input's full resolution")
     command.add_argument("--reference", action="store_true", help="the source's U-Net instead of the light one")
     command.add_argument("--dropout", type=float, default=0.0)
     command.add_argument("--learning-rate", type=float, default=3e-3)
@@ -63,6 +66,7 @@ def add_commands(verb) -> None:
     command.add_argument("--steps", type=int, default=9000)
     command.add_argument("--batch", type=int, default=2)
     command.add_argument("--every", type=int, default=2, help="phi is compared at every so manyeth voxel of each axis")
+    command.add_argument("--augmentation", type=float, default=1.0, help="its strength, 0 for none")
     command.add_argument("--children", type=float, default=0.5, help="probability of drawing a child")
     command.add_argument("--seed", type=int, default=0)
     command.add_argument("--precision", choices=("float32", "bfloat16"), default="bfloat16")
@@ -131,7 +135,9 @@ def _train(options, job: Job) -> None:
         torch.set_num_threads(options.threads)
     base = 32 if options.reference else options.base
     light = not options.reference
-    encoder = UNetParameters(base=base, levels=options.levels, strided=light, dropout=options.dropout, instance=light)
+    encoder = UNetParameters(
+        base=base, levels=options.levels, strided=light and not options.fine, dropout=options.dropout, instance=light
+    )
     poses = dict(zip(METHODS, ("moments", "none", "regressed"), strict=False))
     if options.method == "unet":
         network, template = encoder, None

@@ -9,10 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import safe_open
 from SlicerHPOLib.bundle import write_bundle
 from SlicerHPOLib.job import Job
-from SlicerHPOLib.kidney.deformation import DeformationNetwork, DeformationParameters, network_of
+from SlicerHPOLib.kidney.deformation import DeformationNetwork, network_of
 from SlicerHPOLib.kidney.grid import HIGH_PERCENTILE, LOW_PERCENTILE, SIZE, SPACINGS_MM
 from SlicerHPOLib.kidney.segmenter import TASK, KidneySegmenter
 
@@ -29,7 +28,7 @@ from .evaluate import (
     report,
     simulated_cases,
 )
-from .train import CHECKPOINT, stage
+from .train import stage, trained
 
 INTENDED_USE = (
     "Research and development. Not a medical device, not for clinical use: it was trained on simulated ultrasound only."
@@ -38,18 +37,10 @@ INTENDED_USE = (
 
 def trained_network(run: str | Path) -> tuple[DeformationNetwork, dict]:
     """The deformation network of a training folder and the training's state. Raises ValueError if there is none."""
-    path = Path(run) / CHECKPOINT
-    if not path.is_file():
-        raise ValueError(
-            f"{run} holds no training (no {path.name}). Train one with: python -m training train kidney --out {run}"
-        )
-    with safe_open(path, "pt") as file:
-        state = json.loads(file.metadata()["state"])
-        names = [name for name in file.keys() if name.startswith("network.")]  # noqa: SIM118 (not a dict)
-        weights = {name.removeprefix("network."): file.get_tensor(name) for name in names}
-    if "encoder" not in state["plan"]["network"]:
+    network, state = trained(run)
+    if not isinstance(network, DeformationNetwork):
         raise ValueError(f"{run} holds a U-Net alone; a bundle has a deformation network, which has a dense map too.")
-    return network_of(DeformationParameters(**state["plan"]["network"]), weights), state
+    return network, state
 
 
 def halved(network: DeformationNetwork) -> dict[str, torch.Tensor]:

@@ -14,12 +14,18 @@ from pathlib import Path
 import numpy as np
 import torch
 from SlicerHPOLib.job import Job
-from SlicerHPOLib.kidney.deformation import Deformation, DeformationNetwork, DeformationParameters, deformation_loss
+from SlicerHPOLib.kidney.deformation import (
+    Deformation,
+    DeformationNetwork,
+    DeformationParameters,
+    deformation_loss,
+    network_of,
+)
 from SlicerHPOLib.kidney.template import Template
 from SlicerHPOLib.kidney.unet import UNet, UNetParameters, dice_loss
 from torch.nn import functional
 
-from ..checkpoint import load_checkpoint, save_checkpoint
+from ..checkpoint import load_checkpoint, read_checkpoint, save_checkpoint
 from ..curves import cosine, write_curves
 from ..simulation.randomisation import POPULATIONS
 from .augment import augment, noise_volumes
@@ -42,7 +48,8 @@ class TrainingPlan:
 
     network: parameters of a deformation network, or of a U-Net alone. pool: volumes are pooled by this factor, for a
     U-Net that will be the first look of a network whose own `pool` it is. children: probability of drawing a child
-    among kidneys (the source over-samples them), None: as they are in the data. augmented: table 4.1. every: phi is
+    among kidneys (the source over-samples them), None: as they are in the data. augmentation: its strength, 1 for
+    that of table 4.1, 0 for none. every: phi is
     compared with the truth at every so manyeth voxel along each axis, at another place in each step. precision:
     "bfloat16" computes the convolutions in bf16. dense_weight: of the loss of the dense map; 0: the first look stays as
     it is, and only the second learns.
@@ -56,7 +63,7 @@ class TrainingPlan:
     batch: int = 2
     pool: int = 1
     children: float | None = 0.5
-    augmented: bool = True
+    augmentation: float = 1.0
     every: int = 2
     dense_weight: float = 1.0
     width_mm: float = 2.0
@@ -98,8 +105,10 @@ def train(
     Goes on from the checkpoint in `out` if there is one of the same plan. Checkpoints are written after each epoch.
 
     Args:
-        initial: folder of an earlier training whose network is trained further; by default training starts at random.
-        first_look: folder of a U-Net's training, whose network becomes the first look of a deformation network.
+        initial: folder of an earlier training whose network is trained further, or, where that is a U-Net of one level
+            less, grown by a finer one; by default training starts at random.
+        first_look: folder of a U-Net's training, whose network becomes the first look of a deformation network; of
+            `initial`, only the second look is then taken.
         stop_after: stop after this many epochs (as a kill would), for tests and for training in parts.
 
     Raises:
@@ -126,16 +135,7 @@ def train(
                 "Use another folder or delete it."
             )
     else:
-        if initial is not None:
-            earlier = load_checkpoint(Path(initial) / CHECKPOINT, network)
-            state["before"] += [*earlier["before"], stage(earlier)]
-        if first_look is not None:
-            dense = UNet(plan.network.encoder)
-            earlier = load_checkpoint(Path(first_look) / CHECKPOINT, dense)
-            state["before"] += [*earlier["before"], stage(earlier)]
-            network.encoder.load_state_dict(dense.encoder.state_dict())
-            network.decoder.load_state_dict(dense.decoder.state_dict())
-            network.dense_head.load_state_dict(dense.head.state_dict())
+        state["before"] = begin(network, initial, first_look)
 
     share = draw_weights(training, plan.children)
     epochs = -(-plan.steps // plan.steps_per_epoch)
@@ -157,6 +157,66 @@ def train(
         save_checkpoint(checkpoint, network, optimizer, state)
         write_curves(out, state["curves"], PANELS)
     return checkpoint
+
+
+def begin(network: torch.nn.Module, initial: str | Path | None, first_look: str | Path | None) -> list[dict]:
+    """Give a network the weights to start from, see `train`; returns the stages of training that they have behind them.
+
+    Raises:
+        ValueError: what was trained is another network.
+    """
+    stages = []
+    for folder in (initial, first_look):
+        if folder is None:
+            continue
+        earlier, state = trained(folder)
+        stages += [*state["before"], stage(state)]
+        try:
+            if folder is first_look:
+                for own, its in (("encoder", "encoder"), ("decoder", "decoder"), ("dense_head", "head")):
+                    getattr(network, own).load_state_dict(getattr(earlier, its).state_dict())
+            elif first_look is not None:
+                network.second_look.load_state_dict(earlier.second_look.state_dict())
+            elif isinstance(network, UNet) and network.encoder.plan.levels == earlier.encoder.plan.levels + 1:
+                grow(network, earlier)
+            else:
+                network.load_state_dict(earlier.state_dict())
+        except (RuntimeError, AttributeError) as error:
+            raise ValueError(f"{folder} holds a training of another network: {error}") from None
+    return stages
+
+
+def trained(run: str | Path) -> tuple[UNet | DeformationNetwork, dict]:
+    """The network of a training folder, in evaluation mode, and the training's state. Raises ValueError if there is
+    none."""
+    path = Path(run) / CHECKPOINT
+    if not path.is_file():
+        raise ValueError(
+            f"{run} holds no training (no {path.name}). Train one with: python -m training train kidney --out {run}"
+        )
+    weights, state = read_checkpoint(path)
+    parameters = state["plan"]["network"]
+    if "encoder" in parameters:
+        return network_of(DeformationParameters(**parameters), weights), state
+    network = UNet(UNetParameters(**parameters))
+    network.load_state_dict(weights)
+    return network.eval(), state
+
+
+def grow(network: UNet, coarse: UNet) -> None:
+    """Begin all levels of a U-Net but the finest as those of `coarse`, which has a level less and saw volumes of half
+    the resolution. The finest level, and the convolution that takes from it, stay as they are."""
+    if network.encoder.plan.widths[1:] != coarse.encoder.plan.widths:
+        raise ValueError(
+            f"A U-Net with {network.encoder.plan.widths} channels cannot grow from one with "
+            f"{coarse.encoder.plan.widths}; all but its first must be those."
+        )
+    for part in ("encoder", "decoder"):
+        finer, blocks = getattr(network, part).blocks[1:], getattr(coarse, part).blocks
+        for new, old in zip(finer, blocks, strict=True):
+            shapes = {name: value.shape for name, value in new.state_dict().items()}
+            kept = {name: value for name, value in old.state_dict().items() if value.shape == shapes[name]}
+            new.load_state_dict(kept, strict=False)
 
 
 def stage(state: dict) -> dict:
@@ -230,8 +290,8 @@ def _step(plan, network, optimizer, training: Volumes, share: np.ndarray, step: 
     torch.manual_seed((plan.seed << 32) + step)  # dropout
     generator = torch.Generator().manual_seed((plan.seed << 32) + step + (1 << 31))
     images, distances = batch_of(training, rng.choice(len(training), plan.batch, p=share))
-    if plan.augmented:
-        images, distances = augment(images, distances, generator)
+    if plan.augmentation:
+        images, distances = augment(images, distances, generator, plan.augmentation)
     noise = torch.from_numpy(rng.random(plan.batch) < NOISE_SHARE)
     if noise.any():
         images[noise] = noise_volumes(int(noise.sum()), images.shape[-1], generator)

@@ -37,6 +37,17 @@ def test_a_generator_gives_the_same_volumes_again():
     assert not torch.equal(one[0], other[0])
 
 
+def test_without_strength_volumes_are_only_mirrored():
+    images, distances = balls(4)
+    images[..., :7, 11] = 0.1  # not its own mirror image
+    moved, moved_distances = augment(images, distances, torch.Generator().manual_seed(5), strength=0.0)
+    assert not torch.equal(moved, images)
+    for volume, ball in zip(moved, moved_distances, strict=True):
+        flips = [images[0].flip(axes) for axes in ([], [2], [3], [2, 3])]
+        assert any(torch.allclose(volume, flip, atol=1e-5) for flip in flips)
+        torch.testing.assert_close(ball, distances[0], atol=1e-4, rtol=0)
+
+
 def test_what_is_outside_of_the_field_of_view_stays_dark():
     images, distances = balls(8)
     images[..., :20] = 0

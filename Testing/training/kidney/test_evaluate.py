@@ -91,7 +91,7 @@ def test_subjects_are_simulated_as_a_scanner_exports_them():
 def bundle(tmp_path_factory):
     folder = tmp_path_factory.mktemp("deployed")
     plan = TrainingPlan(
-        NETWORK, steps=100, steps_per_epoch=100, batch=4, augmented=False, validation=4, precision="float32",
+        NETWORK, steps=100, steps_per_epoch=100, batch=4, augmentation=0.0, validation=4, precision="float32",
         learning_rate=5e-3,
     )  # fmt: skip
     train(volumes(24), folder / "run", plan, TEMPLATE)
