@@ -61,7 +61,7 @@ class Study:
     @property
     def observations(self) -> list[Observation]:
         """All results, in the order in which they came."""
-        return [_observation(record) for record in self._finished()]
+        return [observation_of(record) for record in self._finished()]
 
     def ask(self, count: int = 1) -> list[Suggestion]:
         """Trainings to do, first those that a process which died has left; see `Method.ask`."""
@@ -136,7 +136,7 @@ class Study:
         for record in self._finished():
             if record.number not in self._told:
                 self._told.add(record.number)
-                observation = _observation(record)
+                observation = observation_of(record)
                 self._numbers[observation.trial, observation.resource] = record.number
                 self.method.tell(observation)
         for record in self.optuna.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
@@ -202,7 +202,8 @@ def _running(space: Space, suggestion: Suggestion) -> optuna.trial.FrozenTrial:
     )
 
 
-def _observation(record: optuna.trial.FrozenTrial) -> Observation:
+def observation_of(record: optuna.trial.FrozenTrial) -> Observation:
+    """What came of a training, from Optuna's trial of it."""
     attributes = record.user_attrs
     return Observation(
         record.params,
