@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from SlicerHPOLib.job import Job
+
+_TABLES = "digits600, or files of learning curves: of this project or of TaskSet"
 
 
 def add_commands(verb) -> None:
@@ -33,6 +37,15 @@ def add_commands(verb) -> None:
     command.add_argument("--methods", nargs="+", metavar="NAME", help="all by default")
     command.add_argument("--table", metavar="FILE", help="learning curves, the stored ones of 600 models by default")
     command.add_argument("--out", default="out/figure-2.7", metavar="DIR")
+
+    command = verb("reproduce", "sample-efficiency", _sample_efficiency, "the best loss after few draws, and packages'")
+    command.add_argument("--tables", nargs="+", default=["digits600"], metavar="TABLE", help=_TABLES)
+    command.add_argument("--methods", nargs="+", metavar="NAME", help="ours by default")
+    command.add_argument("--rivals", action="store_true", help="also the packages that are installed")
+    command.add_argument("--runs", type=int, default=50, help="searches by each method")
+    command.add_argument("--first", type=int, default=0, metavar="SEED", help="of the first of them")
+    command.add_argument("--draws", type=int, default=60, help="of a search")
+    command.add_argument("--out", default="out/sample-efficiency", metavar="DIR", help="goes on with what it has")
 
 
 def _input_size(options, job: Job) -> None:
@@ -69,8 +82,22 @@ def _figure_2_7(options, job: Job) -> None:
     print(describe(curves))
 
 
+def _sample_efficiency(options, job: Job) -> None:
+    from .sample_efficiency import OURS, RIVALS, describe, sample_efficiency
+
+    tables = {Path(name).stem: _curves(None if name == "digits600" else name) for name in options.tables}
+    methods = options.methods or list(OURS)
+    if options.rivals:
+        methods += [name for name, rival in RIVALS.items() if rival.installed and name not in methods]
+    seeds = range(options.first, options.first + options.runs)
+    print(describe(sample_efficiency(tables, options.out, seeds, methods, options.draws, job)))
+
+
 def _curves(path: str | None):
     from ..search.curve_table import load_curves
     from ..search.digits import digits_table
+    from ..search.taskset import is_taskset, load_taskset
 
-    return load_curves(path) if path else digits_table()
+    if not path:
+        return digits_table()
+    return load_taskset(path) if is_taskset(path) else load_curves(path)
