@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from SlicerHPOLib.job import Job
@@ -53,6 +54,9 @@ def add_commands(verb) -> None:
         metavar="DIR",
         help="folder of a training with --method unet: it is the first look, and only the second is trained",
     )
+    command.add_argument("--joint", action="store_true", help="train the first look on, too")
+    command.add_argument("--look-base", type=int, default=8, help="filters of the second look's first convolution")
+    command.add_argument("--looks", type=int, default=2, help="how often the second look is taken")
     command.add_argument(
         "--pool", type=int, default=1, help="the first look sees means of so many voxels along each axis"
     )
@@ -122,7 +126,7 @@ def _template(options, job: Job) -> None:
 
 def _train(options, job: Job) -> None:
     import torch
-    from SlicerHPOLib.kidney.deformation import DeformationParameters
+    from SlicerHPOLib.kidney.deformation import LOOK, DeformationParameters
     from SlicerHPOLib.kidney.template import load_template
     from SlicerHPOLib.kidney.unet import UNetParameters
 
@@ -142,9 +146,11 @@ def _train(options, job: Job) -> None:
     if options.method == "unet":
         network, template = encoder, None
     else:
-        network = DeformationParameters(encoder=encoder, pose=poses[options.method], pool=options.pool)
+        look = replace(LOOK, base=options.look_base)
+        pose = poses[options.method]
+        network = DeformationParameters(encoder, look, options.pool, options.looks, pose=pose)
         template = load_template(options.template) if options.template else shipped_template()
-    weight = 0.0 if options.first_look else TrainingPlan.dense_weight
+    weight = 0.0 if options.first_look and not options.joint else TrainingPlan.dense_weight
     pool = options.pool if options.method == "unet" else 1  # the others pool in the network
     plan = fields_of(TrainingPlan, options, network=network, dense_weight=weight, pool=pool)
     print(train(load(*options.data), options.out, plan, template, job, options.initial, options.first_look))
