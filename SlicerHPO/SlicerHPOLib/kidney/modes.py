@@ -29,10 +29,11 @@ class Modes:
         gradient = np.einsum("vkji,vr->rkji", np.stack(np.gradient(phi.astype(np.float32))), to_voxel[:, :3])
         normal = gradient / np.maximum((gradient**2).sum(0), 0.25) * np.exp(-0.5 * (phi / WINDOW_MM) ** 2)
         strides = np.maximum(1, np.rint(LATTICE_MM / spacing)).astype(int)
-        some = (slice(None), *(slice(None, None, stride) for stride in strides))
-        sigma = (0, *(SMOOTHING_MM / spacing))
-        self.values = np.stack([ndi.gaussian_filter(psi * normal, sigma)[some] for psi in level_sets])
-        self.values = self.values.astype(np.float32)  # (M, 3, k, j, i)
+        smoothing = [
+            ndi.gaussian_filter1d(np.eye(n, dtype=np.float32), sigma, axis=0)[::stride]
+            for n, sigma, stride in zip(phi.shape, SMOOTHING_MM / spacing, strides, strict=True)
+        ]
+        self.values = np.stack([_along_axes(smoothing, psi * normal) for psi in level_sets])  # (M, 3, k, j, i)
         self.matrix = to_voxel[:, :3] / strides[:, None]
         self.offset = to_voxel[:, 3] / strides
         # Of a trilinear field, whose derivatives are means of differences between neighbours
@@ -72,3 +73,11 @@ class Modes:
         result, *slopes = between(0, first)
         slopes = np.stack(slopes, 1) * (free == voxel)
         return result, np.einsum("cvn,vr->crn", slopes, self.matrix.astype(x.dtype))
+
+
+def _along_axes(weights: list[np.ndarray], field: np.ndarray) -> np.ndarray:
+    """(3, a, b, c) float32: a field (3, k, j, i) with the matrices (a, k), (b, j), (c, i) applied along its axes."""
+    w_k, w_j, w_i = weights
+    return (w_k @ (w_j @ (field.astype(np.float32) @ w_i.T)).reshape(3, field.shape[1], -1)).reshape(
+        3, len(w_k), len(w_j), len(w_i)
+    )
