@@ -54,25 +54,38 @@ def augment(
     distances = functional.grid_sample(distances, grid, padding_mode="border", align_corners=False)
     distances = distances / scale[:, :, None, None, None]
 
-    shown = images > 0
-    smooth = functional.avg_pool3d(images, 3, 1, 1)
-    images = images + some(0.4 * strength) * uniform(-0.4, 1.0) * (smooth - images)  # sharper or smoother
+    box = (..., *shown_box(images))  # two thirds of a volume of ultrasound are outside of its sector
+    inner = images[box]
+    shown = inner > 0
+    smooth = functional.avg_pool3d(inner, 3, 1, 1)
+    inner = inner + some(0.4 * strength) * uniform(-0.4, 1.0) * (smooth - inner)  # sharper or smoother
     field = torch.randn(n, 1, 4, 4, 4, generator=generator)
-    gain = functional.interpolate(field, images.shape[2:], mode="trilinear", align_corners=True)
-    images = images * (some(0.6 * strength) * uniform(0, 0.25) * gain).exp()
-    images = images.clamp(0, 1) ** (strength * uniform(-0.5, 0.5)).exp()
-    images = strength * uniform(-0.1, 0.1) + (1 + strength * uniform(-0.25, 0.2)) * images
-    noise = torch.randn(images.shape, generator=generator)
-    images = images + some(0.5 * strength) * uniform(0, NOISE) * noise
-    images = images * (1 - some(0.25 * strength) * uniform(0.4, 1.0) * _shadow(images, generator))
-    return torch.where(shown, images.clamp(0, 1), 0), distances
+    gain = functional.interpolate(field, inner.shape[2:], mode="trilinear", align_corners=True)
+    inner = inner * (some(0.6 * strength) * uniform(0, 0.25) * gain).exp()
+    inner = inner.clamp(0, 1) ** (strength * uniform(-0.5, 0.5)).exp()
+    inner = strength * uniform(-0.1, 0.1) + (1 + strength * uniform(-0.25, 0.2)) * inner
+    noise = torch.randn(inner.shape, generator=generator)
+    inner = inner + some(0.5 * strength) * uniform(0, NOISE) * noise
+    inner = inner * (1 - some(0.25 * strength) * uniform(0.4, 1.0) * _shadow(n, inner.shape[2:], generator))
+    images = torch.zeros_like(images)
+    images[box] = torch.where(shown, inner.clamp(0, 1), 0)
+    return images, distances
 
 
-def _shadow(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """(batch, 1, D, D, D) in [0, 1]: a slab or wedge of darkness with soft edges, as behind a rib."""
-    n, size = len(images), images.shape[-1]
-    axis = torch.linspace(-1, 1, size)
-    points = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), -1)
+def shown_box(images: torch.Tensor) -> tuple[slice, slice, slice]:
+    """The box of the voxels of (batch, 1, D, H, W) above 0 in any volume; all of it if there are none."""
+    shown = (images > 0).flatten(0, 1).any(0)
+    box = []
+    for axis, size in enumerate(shown.shape):
+        at = shown.any(tuple(other for other in range(3) if other != axis)).nonzero()
+        box.append(slice(int(at[0]), int(at[-1]) + 1) if len(at) else slice(0, size))
+    return tuple(box)
+
+
+def _shadow(n: int, shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
+    """(n, 1, *shape) in [0, 1]: a slab or wedge of darkness with soft edges, as behind a rib."""
+    axes = [torch.linspace(-1, 1, size) for size in shape]
+    points = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1)
     normal = functional.normalize(torch.randn(n, 3, generator=generator), dim=1)
     along = functional.normalize(torch.randn(n, 3, generator=generator), dim=1)
     middle = 0.5 * torch.randn(n, 1, 1, 1, generator=generator)

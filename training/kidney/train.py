@@ -296,15 +296,14 @@ def _step(plan, network, optimizer, training: Volumes, share: np.ndarray, step: 
     if noise.any():
         images[noise] = noise_volumes(int(noise.sum()), images.shape[-1], generator)
         distances[noise] = -127 / STEPS
-    truth = occupancy(distances).to(device)
     images = images.to(device).contiguous(memory_format=torch.channels_last_3d)
     deforms = isinstance(network, DeformationNetwork)
     first = tuple(int(n) for n in rng.integers(0, plan.every, 3))
     with torch.autocast(device.type, torch.bfloat16, enabled=plan.precision == "bfloat16"):
         found = network(images, plan.every, first) if deforms else network(images)
     if deforms:
-        truth = truth[(..., *(slice(start, None, plan.every) for start in first))]
-    loss = loss_of(plan, found, truth)
+        distances = distances[(..., *(slice(start, None, plan.every) for start in first))]
+    loss = loss_of(plan, found, occupancy(distances).to(device))
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     # Where all features of a map are one number, its normalisation's gradient can overflow: such a step is left out.
