@@ -5,10 +5,12 @@ voxelise  BodyParts3D's surfaces to the whole-body map
 simulate  a training set; sheet draws some of it
 template  of the kidney, from the project's own shapes
 train     a network
+search    its hyper-parameters
 evaluate  a model on simulated subjects it has not seen, and on real volumes
 deploy    a trained network to the bundle that SlicerHPOLib runs
 samples   the simulated volumes shipped in Resources/SampleData
 benchmark the speed of what users run
+report    what a search found
 stress    correction points with many random sets
 reproduce a table or figure
 
@@ -71,12 +73,12 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(required=True, metavar="VERB")
     tasks: dict[str, argparse._SubParsersAction] = {}
 
-    def verb(name: str, task: str, run: Callable, text: str) -> argparse.ArgumentParser:
-        """The parser of a verb of a task; `run(options, job)` does it."""
-        if name not in tasks:
+    def verb(name: str, task: str | None, run: Callable, text: str) -> argparse.ArgumentParser:
+        """The parser of a verb of a task, or of one that has no task; `run(options, job)` does it."""
+        if task is not None and name not in tasks:
             tasks[name] = verbs.add_parser(name, help=text).add_subparsers(required=True, metavar="TASK")
-        command = tasks[name].add_parser(
-            task, help=text, description=text, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+        command = (verbs if task is None else tasks[name]).add_parser(
+            task or name, help=text, description=text, formatter_class=argparse.ArgumentDefaultsHelpFormatter
         )
         command.set_defaults(run=run)
         return command

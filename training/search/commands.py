@@ -12,7 +12,14 @@ def add_commands(verb) -> None:
     command.add_argument("--seed", type=int, default=0)
 
     command = verb("benchmark", "search", _benchmark, "time one suggestion among all configurations of table 2.7")
+    command.add_argument("--rivals", action="store_true", help="whole runs, and those of the packages installed")
     command.add_argument("--seed", type=int, default=0)
+
+    command = verb("report", None, _report, "write what a search found as a page with figures")
+    command.add_argument("study", metavar="STUDY", help="a journal or an SQLite file, or the address of a database")
+    command.add_argument("--name", help="of the study, where there are several")
+    command.add_argument("--out", default="out/report", metavar="DIR")
+    command.add_argument("--seed", type=int, default=0, help="of the fit of the process")
 
 
 def _digits(options, job: Job) -> None:
@@ -25,6 +32,24 @@ def _digits(options, job: Job) -> None:
 
 
 def _benchmark(options, job: Job) -> None:
+    from . import overhead
     from .benchmark import benchmark, describe
 
+    if options.rivals:
+        print("seconds of a processor for an ask after so many observations, fits included (times ours)")
+        ours = None
+        for row in overhead.overheads(seed=options.seed, job=job):
+            ours = ours or row
+            print(overhead.describe(row, ours), flush=True)
+        return
     print(describe(benchmark(options.seed, job)))
+
+
+def _report(options, job: Job) -> None:
+    from .report import read
+    from .report_page import summary, write_report
+
+    record = read(options.study, options.name)
+    for path in write_report(record, options.out, options.seed, job):
+        print(path)
+    print(summary(record))

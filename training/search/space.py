@@ -137,11 +137,20 @@ class Space:
         """
         self.check(configuration)
         return [
-            self._completed(configuration | {parameter.name: value})
+            self.completed(configuration | {parameter.name: value})
             for parameter in self.parameters
             if parameter.name in configuration
             for value in parameter.neighbours(configuration[parameter.name])
         ]
+
+    def completed(self, chosen: Configuration) -> Configuration:
+        """`chosen` without what its choices make inactive, with the middle of what they make active."""
+        configuration: Configuration = {}
+        for parameter in self.parameters:
+            if _active(parameter, configuration):
+                middle = parameter.decode(np.full(parameter.width, MIDDLE))
+                configuration[parameter.name] = chosen.get(parameter.name, middle)
+        return configuration
 
     def key(self, configuration: Configuration) -> Hashable:
         """The same for equal configurations only; for dicts and sets. Raises ValueError for values that are none."""
@@ -174,15 +183,6 @@ class Space:
                 f"This describes no space ({error!r}); expected {{'parameters': [{{'kind': one of {', '.join(KINDS)}, "
                 "'name': ..., ...}}]}}."
             ) from error
-
-    def _completed(self, chosen: Configuration) -> Configuration:
-        """`chosen` without what its choices make inactive, with the middle of what they make active."""
-        configuration: Configuration = {}
-        for parameter in self.parameters:
-            if _active(parameter, configuration):
-                middle = parameter.decode(np.full(parameter.width, MIDDLE))
-                configuration[parameter.name] = chosen.get(parameter.name, middle)
-        return configuration
 
     def _listed(self, start: int, chosen: Configuration) -> Iterator[Configuration]:
         if start == len(self.parameters):
