@@ -16,16 +16,13 @@ process where training fails; and the rungs' rank correlations tell when short t
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Hashable, Iterable
-from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
-from scipy.stats import kendalltau
 
 from . import acquisition
 from .feasibility import Feasibility
+from .fidelity import Agreement, agreements
 from .hyperband import Bracket, Hyperband
 from .kernel import matern_52, squared_exponential
 from .maximise import maximise
@@ -37,29 +34,8 @@ from .transform import identity, logarithm
 LARGEST_LISTED = 100_000
 LEAST_RESULTS = 6  # before these, configurations are random
 SAMPLED = 2_000  # of a space that is not listed
-# A rung misleads if its rank correlation with the next is less than this with 95 %, from so many pairs on.
-TOO_LITTLE, LEAST_PAIRS = 0.1, 5
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """How well a rung predicts the next: Kendall's tau of the losses of the trials (`pairs`) that reached both.
-
-    They are the better ones of the lower rung, so tau is less than it would be over all.
-    """
-
-    lower: int
-    upper: int
-    pairs: int
-    tau: float
-
-    @property
-    def misleads(self) -> bool:
-        """True if the lower rung should not decide what goes on."""
-        n = self.pairs
-        return n >= LEAST_PAIRS and self.tau + 1.645 * math.sqrt(2 * (2 * n + 5) / (9 * n * (n - 1))) < TOO_LITTLE
 
 
 class Combination(Hyperband):
@@ -143,15 +119,8 @@ class BayesianHyperband(Combination):
         return max((agreement.upper for agreement in misleading), default=self.shortest)
 
     def agreements(self) -> list[Agreement]:
-        """Rank correlations of each rung with the next, where two trials reached both."""
-        resources = [rung.resource for rung in self.round[0]]
-        found = []
-        for lower, upper in pairwise(resources):
-            both = [t for t, r in self.known() if r == upper and self.losses.get((t, lower), math.inf) < math.inf]
-            if len(both) > 1:
-                tau = kendalltau(*([self.losses[t, r] for t in both] for r in (lower, upper))).statistic
-                found.append(Agreement(lower, upper, len(both), 0.0 if math.isnan(tau) else float(tau)))
-        return found
+        """Rank correlations of each rung with the next."""
+        return agreements({key: self.losses[key] for key in self.known()}, [rung.resource for rung in self.round[0]])
 
     def _score(self, configurations: list[Configuration], closed: set[Hashable]) -> np.ndarray:
         """Log expected improvement of any configurations; -inf for those that cannot be chosen."""

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from training.search.bayesian_hyperband import Agreement, BayesianHyperband, SourceCombination
+from training.search.bayesian_hyperband import BayesianHyperband, SourceCombination
 from training.search.curve_table import CurveTable
 from training.search.hyperband import Hyperband
 from training.search.method import Observation
@@ -144,11 +144,3 @@ def test_rungs_that_agree_are_kept():
     seen = run(search, a_table(), 60)
     assert not any(agreement.misleads for agreement in search.agreements())
     assert {s.resource for s in seen[-25:]} == {1, 3, 9}
-
-
-@pytest.mark.parametrize(
-    ("pairs", "tau", "misleads"),
-    [(40, -0.4, True), (40, 0.3, False), (8, -0.2, False), (5, -1.0, True), (4, -1.0, False)],
-)
-def test_little_evidence_against_a_rung_is_not_enough(pairs, tau, misleads):
-    assert Agreement(1, 3, pairs, tau).misleads == misleads
