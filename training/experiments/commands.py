@@ -34,7 +34,8 @@ def add_commands(verb) -> None:
     command = verb("reproduce", "figure-2.7", _figure_2_7, "search methods at equal budget over stored learning curves")
     command.add_argument("--runs", type=int, default=50, help="searches by each method")
     command.add_argument("--budget", type=float, default=30, help="of a search, in full trainings")
-    command.add_argument("--methods", nargs="+", metavar="NAME", help="all by default")
+    command.add_argument("--methods", nargs="+", metavar="NAME", help="all of ours by default")
+    command.add_argument("--rivals", action="store_true", help="also Optuna's, where it is installed")
     command.add_argument("--table", metavar="FILE", help="learning curves, the stored ones of 600 models by default")
     command.add_argument("--out", default="out/figure-2.7", metavar="DIR")
 
@@ -46,6 +47,12 @@ def add_commands(verb) -> None:
     command.add_argument("--first", type=int, default=0, metavar="SEED", help="of the first of them")
     command.add_argument("--draws", type=int, default=60, help="of a search")
     command.add_argument("--out", default="out/sample-efficiency", metavar="DIR", help="goes on with what it has")
+
+    command = verb("reproduce", "failures", _failures, "searches where a quarter of the networks cannot be trained")
+    command.add_argument("--rivals", action="store_true", help="also Optuna's samplers")
+    command.add_argument("--runs", type=int, default=20, help="searches by each method")
+    command.add_argument("--first", type=int, default=0, metavar="SEED", help="of the first of them")
+    command.add_argument("--out", default="out/failures", metavar="DIR", help="goes on with what it has")
 
 
 def _input_size(options, job: Job) -> None:
@@ -74,23 +81,34 @@ def _table_2_3(options, job: Job) -> None:
 
 
 def _figure_2_7(options, job: Job) -> None:
-    from .figure_2_7 import describe, figure_2_7, write
+    from .figure_2_7 import METHODS, PACKAGES, describe, figure_2_7, write
 
-    curves = figure_2_7(_curves(options.table), options.runs, options.budget, options.methods, job)
+    methods = options.methods or list(METHODS)
+    if options.rivals:
+        methods += [name for name in PACKAGES if name not in methods]
+    curves = figure_2_7(_curves(options.table), options.runs, options.budget, methods, job)
     for path in write(curves, options.out):
         print(path)
     print(describe(curves))
 
 
 def _sample_efficiency(options, job: Job) -> None:
-    from .sample_efficiency import OURS, RIVALS, describe, sample_efficiency
+    from .sample_efficiency import OURS, RIVALS, describe, named, sample_efficiency
 
     tables = {Path(name).stem: _curves(None if name == "digits600" else name) for name in options.tables}
     methods = options.methods or list(OURS)
     if options.rivals:
         methods += [name for name, rival in RIVALS.items() if rival.installed and name not in methods]
     seeds = range(options.first, options.first + options.runs)
-    print(describe(sample_efficiency(tables, options.out, seeds, methods, options.draws, job)))
+    print(describe(sample_efficiency(tables, options.out, seeds, named(methods), options.draws, job)))
+
+
+def _failures(options, job: Job) -> None:
+    from .failures import OURS, THEIRS, failing_table
+    from .sample_efficiency import describe, sample_efficiency
+
+    methods, seeds = OURS | (THEIRS if options.rivals else {}), range(options.first, options.first + options.runs)
+    print(describe(sample_efficiency({"memory": failing_table()}, options.out, seeds, methods, job=job)))
 
 
 def _curves(path: str | None):

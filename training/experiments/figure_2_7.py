@@ -24,6 +24,7 @@ from ..search.dehb import DEHB
 from ..search.hyperband import Hyperband
 from ..search.method import Method
 from ..search.random_search import RandomSearch
+from ..search.rivals import BOHB, RIVALS
 
 METHODS: dict[str, Callable[[CurveTable, int], Method]] = {
     "random": lambda table, seed: RandomSearch(table.space, seed),
@@ -35,6 +36,11 @@ METHODS: dict[str, Callable[[CurveTable, int], Method]] = {
         table.space, table.resources, seed=seed, asynchronous=True
     ),
     "DEHB": lambda table, seed: DEHB(table.space, table.resources, seed=seed),
+}
+PACKAGES: dict[str, Callable[[CurveTable, int], Method]] = {
+    "BOHB (Optuna's TPE)": lambda table, seed: BOHB(table.space, table.resources, seed=seed),
+    "Optuna TPE": lambda table, seed: RIVALS["Optuna TPE"].make(table.space, seed),
+    "Optuna GP": lambda table, seed: RIVALS["Optuna GP"].make(table.space, seed),
 }
 
 
@@ -68,21 +74,22 @@ def figure_2_7(
     """Regrets of `runs` searches by each method, with the seeds 0, 1, ... for all.
 
     Args:
-        budget: in full trainings. methods: names of `METHODS`, all by default.
+        budget: in full trainings. methods: names of `METHODS`, all by default, or of `PACKAGES`.
 
     Raises:
         ValueError: a method has another name.
     """
     names = list(METHODS) if methods is None else methods
-    if unknown := [name for name in names if name not in METHODS]:
-        raise ValueError(f"No method is called {unknown[0]!r}; there are {', '.join(METHODS)}.")
+    known = METHODS | PACKAGES
+    if unknown := [name for name in names if name not in known]:
+        raise ValueError(f"No method is called {unknown[0]!r}; there are {', '.join(known)}.")
     budgets = np.arange(1, round(4 * budget) + 1) / 4
     found = {}
     for m, name in enumerate(names):
         found[name] = np.empty((runs, len(budgets)))
         for seed in range(runs):
             job.progress((m + seed / runs) / len(names), f"{name}, run {seed + 1} of {runs}")
-            found[name][seed] = regret(table, METHODS[name](table, seed), budgets)
+            found[name][seed] = regret(table, known[name](table, seed), budgets)
     return Curves(budgets, found)
 
 

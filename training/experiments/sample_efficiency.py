@@ -33,23 +33,26 @@ DRAWS = (15, 30, 60)
 
 
 def source(space: Space, seed: int = 0) -> Bayesian:
-    """Bertrand 2019, section 2.4: expected improvement of a process with a squared exponential of the losses."""
-    return Bayesian(space, seed, kernels=[squared_exponential()], transforms=[identity])
+    """Bertrand 2019, section 2.4: expected improvement of a process of the losses with a squared exponential; failed
+    trainings are left out."""
+    return Bayesian(space, seed, kernels=[squared_exponential()], transforms=[identity], learn_failures=False)
 
 
-OURS: dict[str, Callable[[Space, int], Method]] = {"random": RandomSearch, "source": source, "Bayesian": Bayesian}
-METHODS = OURS | {name: rival.make for name, rival in RIVALS.items()}
+Makers = dict[str, Callable[[Space, int], Method]]
+OURS: Makers = {"random": RandomSearch, "source": source, "Bayesian": Bayesian}
+METHODS: Makers = OURS | {name: rival.make for name, rival in RIVALS.items()}
 
 
 @dataclass(frozen=True)
 class Run:
-    """One search. gaps: after each of `DRAWS`, None after those that were not made. seconds: of a processor, without
-    trainings."""
+    """One search. gaps: after each of `DRAWS`, None after those that were not made. failed: how many draws could not be
+    trained. seconds: of a processor, without trainings."""
 
     table: str
     method: str
     seed: int
     gaps: tuple[float | None, ...]
+    failed: int
     seconds: float
 
     def as_row(self) -> dict[str, str]:
@@ -59,45 +62,44 @@ class Run:
             "method": self.method,
             "seed": str(self.seed),
             **gaps,
+            "failed": str(self.failed),
             "seconds": f"{self.seconds:.4g}",
         }
 
     @classmethod
     def from_row(cls, row: dict[str, str]) -> Run:
         gaps = tuple(float(row[f"gap_{n}"]) if row[f"gap_{n}"] else None for n in DRAWS)
-        return cls(row["table"], row["method"], int(row["seed"]), gaps, float(row["seconds"]))
+        return cls(row["table"], row["method"], int(row["seed"]), gaps, int(row["failed"]), float(row["seconds"]))
 
 
-def search(table: CurveTable, method: Method, draws: int) -> list[float]:
-    """Gaps (draws,) after each draw; the last one again where the method ends early."""
+def search(table: CurveTable, method: Method, draws: int) -> tuple[list[float], int]:
+    """Gaps (draws,) after each draw, the last one again where the method ends early; and how many draws failed."""
     final = table.final
     least, median = np.nanmin(final), np.nanmedian(final)
-    best, gaps = np.inf, []
+    best, gaps, failed = np.inf, [], 0
     for _, observation in table.replay(method, draws):
+        failed += observation.failed
         best = best if observation.failed else min(best, observation.loss)
         gaps.append(float(min(1.0, (best - least) / (median - least))))
-    return gaps + [gaps[-1]] * (draws - len(gaps))
+    return gaps + [gaps[-1]] * (draws - len(gaps)), failed
 
 
 def sample_efficiency(
     tables: dict[str, CurveTable],
     out: str | Path,
     seeds: Sequence[int],
-    methods: Iterable[str] = OURS,
+    methods: Makers,
     draws: int = DRAWS[-1],
     job: Job = Job(),
 ) -> list[Run]:
     """Search each table by each method from each seed; what `runs.csv` in the folder has already is not done again.
 
     Args:
-        tables: by name. out: a folder. draws: of a search, at least the first of `DRAWS`.
+        tables, methods: by name. out: a folder. draws: of a search, at least the first of `DRAWS`.
 
     Raises:
-        ValueError: a method is unknown, or its package is not installed.
+        ValueError: there are fewer draws than are compared, or a method's package is not installed.
     """
-    methods = list(methods)
-    if unknown := [name for name in methods if name not in METHODS]:
-        raise ValueError(f"No method is called {unknown[0]!r}; there are {', '.join(METHODS)}.")
     if draws < DRAWS[0]:
         raise ValueError(f"{draws} draws: at least {DRAWS[0]} are compared.")
     file = Path(out) / "runs.csv"
@@ -110,11 +112,19 @@ def sample_efficiency(
             continue
         job.progress(done / len(wanted), f"{name}, {method}, seed {seed}")
         start = time.process_time()
-        gaps = search(tables[name], METHODS[method](tables[name].space, seed), draws)
+        gaps, failed = search(tables[name], methods[method](tables[name].space, seed), draws)
         seconds = time.process_time() - start
-        runs[key] = Run(name, method, seed, tuple(gaps[n - 1] if n <= draws else None for n in DRAWS), seconds)
+        reached = tuple(gaps[n - 1] if n <= draws else None for n in DRAWS)
+        runs[key] = Run(name, method, seed, reached, failed, seconds)
         _write(file, runs.values())
     return [run for run in runs.values() if run.table in tables]
+
+
+def named(names: Iterable[str]) -> Makers:
+    """Methods by name. Raises ValueError if there is none."""
+    if unknown := [name for name in names if name not in METHODS]:
+        raise ValueError(f"No method is called {unknown[0]!r}; there are {', '.join(METHODS)}.")
+    return {name: METHODS[name] for name in names}
 
 
 def read(file: Path) -> list[Run]:
@@ -143,14 +153,14 @@ def describe(runs: list[Run]) -> str:
         lines += [
             f"| {table}: gap in %, mean over seeds | "
             + " | ".join(f"{n} draws" for n in DRAWS)
-            + " | seeds | seconds a run |",
-            "|" + "---|" * (len(DRAWS) + 3),
+            + " | failed draws | seconds a run | seeds |",
+            "|" + "---|" * (len(DRAWS) + 4),
         ]
-        for method in (name for name in METHODS if any(run.method == name for run in own)):
+        for method in dict.fromkeys(run.method for run in own):
             of = [run for run in own if run.method == method]
             cells = [_cell([run.gaps[k] for run in of if run.gaps[k] is not None]) for k in range(len(DRAWS))]
-            seconds = np.mean([run.seconds for run in of])
-            lines.append(f"| {method} | {' | '.join(cells)} | {len(of)} | {seconds:.2f} |")
+            failed, seconds = np.mean([run.failed for run in of]), np.mean([run.seconds for run in of])
+            lines.append(f"| {method} | {' | '.join(cells)} | {failed:.1f} | {seconds:.2f} | {len(of)} |")
         lines += [*_differences(own), ""]
     return "\n".join(lines).rstrip()
 
@@ -162,8 +172,7 @@ def _differences(runs: list[Run]) -> list[str]:
         gaps = {(run.method, run.seed): run.gaps[k] for run in runs if run.gaps[k] is not None}
         means = {
             name: np.mean([gap for (method, _), gap in gaps.items() if method == name])
-            for name in RIVALS
-            if any(method == name for method, _ in gaps)
+            for name in {method for method, _ in gaps if method not in OURS}
         }
         if not means:
             continue

@@ -41,7 +41,8 @@ class Bayesian(OneByOne):
         per_second: whether expected improvement is divided by the training time that is predicted from those told.
         draws: models drawn from the posterior of the process's parameters and averaged (eq. 2.12); 0: the likeliest.
         kernels, transforms: of the configurations and of the losses, from which the likelihood chooses; None: Matern
-            5/2 with and without warps. The source's are `[squared_exponential()]` and `[identity]`.
+            5/2 with and without warps.
+        learn_failures: whether failed trials steer the search away from their like; else they are left out.
 
     Raises:
         ValueError: no configuration keeps the limits.
@@ -58,11 +59,13 @@ class Bayesian(OneByOne):
         draws: int = 0,
         kernels: Sequence[Kernel] | None = None,
         transforms: Sequence[Transform] = (identity, logarithm, normal_scores),
+        learn_failures: bool = True,
     ):
         super().__init__(space, seed)
         self.space = space
         self.limits = limits
         self.per_second = per_second
+        self._learn_failures = learn_failures
         self._listed = space.enumerate() if space.size is not None and space.size <= LARGEST_LISTED else None
         if self._listed is not None:
             self._number = {space.key(c): n for n, c in enumerate(self._listed)}
@@ -101,7 +104,8 @@ class Bayesian(OneByOne):
         observed, rows = self.trials.observed, self._rows()
         known = {o.trial: (rows[o.trial], o.loss) for o in observed if not o.failed}
         self._losses.update(known, {trial: rows[trial] for trial in self.trials.awaited})
-        self._feasibility.update({o.trial: (rows[o.trial], not o.failed) for o in observed})
+        if self._learn_failures:
+            self._feasibility.update({o.trial: (rows[o.trial], not o.failed) for o in observed})
         timed = {o.trial: (rows[o.trial], o.cost_s) for o in observed if o.cost_s and not o.failed}
         if self.per_second and timed:
             self._seconds.update(timed, {})

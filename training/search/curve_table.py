@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from SlicerHPOLib.files import replacing
 
+from .listed import ListedSpace
 from .method import Method, Observation, Suggestion
 from .space import Configuration, Space
 
@@ -92,7 +93,8 @@ def load_curves(path: str | Path) -> CurveTable:
     """Read a table. Raises ValueError where the file is none."""
     try:
         with np.load(path, allow_pickle=False) as file:
-            space = Space.from_json(json.loads(str(file["space"])))
+            described = json.loads(str(file["space"]))
+            space = (ListedSpace if "configurations" in described else Space).from_json(described)
             loss, seconds = file["loss"].astype(float), file["seconds"].astype(float)
             error = np.where(np.isnan(loss), np.nan, file["error"] / 65535)
     except (KeyError, OSError, ValueError) as reason:

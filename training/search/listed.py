@@ -33,6 +33,8 @@ class ListedSpace(Space):
         object.__setattr__(self, "listed", tuple(self.listed))
         if not self.listed:
             raise ValueError("The space is empty: list at least one configuration.")
+        for configuration in self.listed:
+            super().check(configuration)
         if len(self._keys) < len(self.listed):
             raise ValueError(f"{len(self.listed) - len(self._keys)} of the listed configurations are there twice.")
 
