@@ -62,16 +62,19 @@ def make_shards(
     return out
 
 
-def load_shards(folder: str | Path, names: tuple[str, ...], task: str) -> list[np.ndarray]:
-    """The arrays of a data set, shards joined, in the order of `names`. Raises ValueError if there are none."""
+def load_shards(folder: str | Path, names: tuple[str, ...], task: str, least: int | None = None) -> list[np.ndarray]:
+    """The arrays of a data set, shards joined, in the order of `names`; only the first shards if these have `least`
+    rows. Raises ValueError if there are none."""
     paths = sorted(Path(folder).glob("shard-*.npz"))
     if not paths:
         raise ValueError(
             f"{folder} holds no data set (no shard-*.npz). "
             f"Make one with: python -m training simulate {task} --out {folder}"
         )
-    parts = []
+    parts: list[list[np.ndarray]] = []
     for path in paths:
+        if least is not None and sum(len(part[0]) for part in parts) >= least:
+            break
         with np.load(path, allow_pickle=False) as shard:
             parts.append([shard[name] for name in names])
     return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]

@@ -62,6 +62,32 @@ def add_commands(verb) -> None:
     command.add_argument("--precision", choices=("float32", "bfloat16"), default="bfloat16")
     command.add_argument("--threads", type=int, help="of the CPU")
 
+    command = verb("search", TASK, _search, "search the networks of table 2.7; goes on where it was stopped")
+    command.add_argument("--data", required=True, metavar="DIR")
+    command.add_argument("--study", required=True, metavar="FILE", help="journal; several processes may share it")
+    command.add_argument("--trials", metavar="DIR", help="of the trainings; beside the journal by default")
+    command.add_argument(
+        "--method",
+        default="bayesian-hyperband",
+        choices=("random", "bayesian", "hyperband", "bayesian-hyperband", "dehb"),
+    )
+    command.add_argument("--trainings", type=int, default=276, help="results until the search ends")
+    command.add_argument("--resource", dest="epochs", type=int, default=27, help="of a full training, in units")
+    command.add_argument("--slices", dest="epoch_slices", type=int, default=1024, help="of a unit of training")
+    command.add_argument("--size", dest="input_size", type=int, default=64, help="of the input; slices are resized")
+    command.add_argument("--channels", type=int, default=2, help="1: the slice alone; 2: and its physical size")
+    command.add_argument("--hidden", type=int, nargs="*", default=[256])
+    command.add_argument("--dropout", type=float, default=0.3)
+    command.add_argument("--normalised", action="store_true", help="batch normalisation in training")
+    command.add_argument("--doubling", action="store_true", help="of the filters from block to block")
+    command.add_argument("--optimizer", choices=("adamw", "sgd"), default="adamw")
+    command.add_argument("--most-weights", type=int, default=3_000_000, help="of a network")
+    command.add_argument("--most-multiply-adds", type=int, default=100_000_000, help="of a network for one slice")
+    command.add_argument("--most-seconds", type=float, default=600, help="of a unit; what takes longer has failed")
+    command.add_argument("--seed", type=int, default=0)
+    command.add_argument("--precision", choices=("float32", "bfloat16"), default="bfloat16")
+    command.add_argument("--threads", type=int, help="of the CPU")
+
     command = verb("evaluate", TASK, _evaluate, "measure a model on simulated subjects and on real volumes")
     command.add_argument("--model", default=str(BUNDLE), metavar="NAME|DIR")
     command.add_argument("--volumes", type=int, default=100, help="simulated ones; 0: none")
@@ -110,6 +136,32 @@ def _train(options, job: Job) -> None:
         torch.set_num_threads(options.threads)
     plan = fields_of(TrainingPlan, options, architecture=fields_of(Architecture, options))
     print(train(options.data, options.out, plan, job, options.initial))
+
+
+def _search(options, job: Job) -> None:
+    import torch
+    from SlicerHPOLib.fieldofview.network import Architecture
+
+    from ..options import fields_of
+    from .search import describe, search
+    from .train import TrainingPlan
+
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    base = fields_of(TrainingPlan, options, architecture=fields_of(Architecture, options), schedule="constant")
+    limits = {name: getattr(options, name) for name in ("most_weights", "most_multiply_adds", "most_seconds")}
+    study = search(
+        options.data,
+        options.study,
+        base,
+        options.trainings,
+        method=options.method,
+        trials=options.trials,
+        job=job,
+        **limits,
+    )
+    print(describe(study))
+    print(f"study {study.optuna.study_name} in {options.study}")
 
 
 def _evaluate(options, job: Job) -> None:

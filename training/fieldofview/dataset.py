@@ -165,9 +165,16 @@ def simulate(
     )
 
 
-def load(folder: str | Path) -> Slices:
-    """All slices of a data set. Raises ValueError if there are none."""
-    return Slices(*load_shards(folder, Slices.FIELDS, "fieldofview"))
+def load(folder: str | Path, least: int | None = None) -> Slices:
+    """The slices of a data set: all, or those of its first shards that hold at least `least` together.
+
+    Raises:
+        ValueError: there are none, or not so many.
+    """
+    slices = Slices(*load_shards(folder, Slices.FIELDS, "fieldofview", least))
+    if len(slices) < (least or 0):
+        raise ValueError(f"{folder} holds {len(slices)} slices, {least} are needed: ask for fewer or simulate more.")
+    return slices
 
 
 def split_by_volume(slices: Slices, validation: float, seed: int) -> tuple[Slices, Slices]:
@@ -178,9 +185,14 @@ def split_by_volume(slices: Slices, validation: float, seed: int) -> tuple[Slice
     return slices.where(~chosen), slices.where(chosen)
 
 
-def batches(count: int, batch: int, seed: int, epoch: int) -> Iterator[np.ndarray]:
-    """Indices of an epoch's batches, shuffled by seed and epoch; the incomplete last batch is dropped if there is
-    another."""
-    order = np.random.default_rng([seed, epoch]).permutation(count)
-    for first in range(0, max(count - batch + 1, 1), batch):
+def batches(count: int, batch: int, seed: int, epoch: int, slices: int | None = None) -> Iterator[np.ndarray]:
+    """Indices of an epoch's batches; the incomplete last batch is dropped if there is another.
+
+    The slices are passed over again and again, shuffled by seed and pass. An epoch is one pass, or the next `slices`.
+    """
+    slices = slices or count
+    first, last = epoch * slices // count, ((epoch + 1) * slices - 1) // count
+    passes = [np.random.default_rng([seed, n]).permutation(count) for n in range(first, last + 1)]
+    order = np.concatenate(passes)[epoch * slices - first * count :][:slices]
+    for first in range(0, max(slices - batch + 1, 1), batch):
         yield order[first : first + batch]

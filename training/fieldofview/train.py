@@ -25,6 +25,7 @@ from .augment import augment
 from .dataset import Slices, batches, load, split_by_volume
 
 CHECKPOINT = "checkpoint.safetensors"
+REDRAWN_S = 20  # the curves, while epochs are shorter than that
 PANELS = {
     "weighted cross entropy": {"train_loss": "C0-", "validation_loss": "C1-"},
     "mean error of the classes per slice": {"validation_error": "C1-"},
@@ -37,16 +38,19 @@ class TrainingPlan:
     """Everything that determines the trained weights besides the data.
 
     optimizer: "adamw", or "sgd" for the source's Nesterov momentum of 0.9. learning_rate: the highest, after a warm-up
-    of 2 % of the steps; it falls to 0 along a cosine. precision: "bfloat16" computes the convolutions in bf16 (half
-    the time on a CPU that has it).
+    of 2 % of the steps. schedule: "cosine" falls from there to 0, "constant" stays, so that a training stopped early
+    and a longer one are the same until then. epoch_slices: slices of an epoch, all by default. precision: "bfloat16"
+    computes the convolutions in bf16 (half the time on a CPU that has it).
     """
 
     architecture: Architecture = field(default_factory=Architecture)
     optimizer: str = "adamw"
     learning_rate: float = 1e-3
+    schedule: str = "cosine"
     weight_decay: float = 0.02
     label_smoothing: float = 0.05
     epochs: int = 10
+    epoch_slices: int | None = None
     batch: int = 64
     validation: float = 0.05
     seed: int = 0
@@ -55,8 +59,19 @@ class TrainingPlan:
     def __post_init__(self):
         if self.optimizer not in ("adamw", "sgd"):
             raise ValueError(f"The optimizer is {self.optimizer!r}; expected 'adamw' or 'sgd'.")
+        if self.schedule not in ("cosine", "constant"):
+            raise ValueError(f"The schedule is {self.schedule!r}; expected 'cosine' or 'constant'.")
         if self.precision not in ("float32", "bfloat16"):
             raise ValueError(f"The precision is {self.precision!r}; expected 'float32' or 'bfloat16'.")
+
+    @classmethod
+    def from_json(cls, described: dict) -> TrainingPlan:
+        """The plan that a checkpoint's state describes; what it does not name has its default."""
+        return cls(**described | {"architecture": Architecture(**described["architecture"])})
+
+
+class DivergenceError(ValueError):
+    """The loss of a training is no number any more."""
 
 
 def class_weights(labels: np.ndarray) -> torch.Tensor:
@@ -68,12 +83,15 @@ def class_weights(labels: np.ndarray) -> torch.Tensor:
 
 
 def learning_rate(plan: TrainingPlan, step: int, steps: int) -> float:
-    """Linear warm-up over 2 % of the steps, then half a cosine down to 0."""
-    return cosine(plan.learning_rate, step, steps, warm=max(1, steps // 50))
+    """Linear warm-up over 2 % of the steps, then half a cosine down to 0, or constant."""
+    warm = max(1, steps // 50)
+    if plan.schedule == "constant":
+        return plan.learning_rate * min(1.0, (step + 1) / warm)
+    return cosine(plan.learning_rate, step, steps, warm)
 
 
 def train(
-    data: str | Path | Slices,
+    data: str | Path | Slices | tuple[Slices, Slices],
     out: str | Path,
     plan: TrainingPlan,
     job: Job = Job(),
@@ -85,21 +103,27 @@ def train(
     Goes on from the checkpoint in `out` if there is one of the same plan. Checkpoints are written after each epoch.
 
     Args:
+        data: a data set's folder or slices, of which a part of the volumes validates; or training and validation
+            slices.
         initial: folder of an earlier training whose network is trained further; by default training starts at random.
         stop_after: stop after this many epochs (as a kill would), for tests and for training in parts.
 
     Raises:
         ValueError: no data, or `out` holds a training with another plan.
+        DivergenceError: the loss is not finite.
     """
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    slices = data if isinstance(data, Slices) else load(data)
-    training, validation = split_by_volume(slices, plan.validation, plan.seed)
+    if isinstance(data, tuple):
+        training, validation = data
+    else:
+        slices = data if isinstance(data, Slices) else load(data)
+        training, validation = split_by_volume(slices, plan.validation, plan.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(plan.seed)
     network = build(plan.architecture).to(device, memory_format=torch.channels_last)
     optimizer = _optimizer(plan, network)
-    steps_per_epoch = sum(1 for _ in batches(len(training), plan.batch, 0, 0))
+    steps_per_epoch = sum(1 for _ in batches(len(training), plan.batch, 0, 0, plan.epoch_slices))
     steps = plan.epochs * steps_per_epoch
     weights = class_weights(training.labels).to(device)
 
@@ -107,7 +131,7 @@ def train(
     state = {"plan": _as_json(plan), "slices": len(training), "epoch": 0, "curves": [], "before": []}
     if checkpoint.exists():
         state = load_checkpoint(checkpoint, network, optimizer)
-        if state["plan"] != _as_json(plan):
+        if TrainingPlan.from_json(state["plan"]) != plan:
             raise ValueError(
                 f"{out} holds a training with the plan {state['plan']}, not {_as_json(plan)}. "
                 "Use another folder or delete it."
@@ -116,23 +140,27 @@ def train(
         earlier = load_checkpoint(Path(initial) / CHECKPOINT, network)
         state["before"] = [*earlier.get("before", []), stage(earlier)]
 
+    drawn = time.monotonic()
     for epoch in range(state["epoch"], min(plan.epochs, stop_after or plan.epochs)):
         started, losses = time.monotonic(), []
         network.train()
-        for n, chosen in enumerate(batches(len(training), plan.batch, plan.seed, epoch)):
+        for n, chosen in enumerate(batches(len(training), plan.batch, plan.seed, epoch, plan.epoch_slices)):
             step = epoch * steps_per_epoch + n
+            rate = learning_rate(plan, step, steps)
             for group in optimizer.param_groups:
-                group["lr"] = learning_rate(plan, step, steps)
+                group["lr"] = rate
             losses.append(_step(plan, network, optimizer, training, chosen, step, weights, device))
-            if n % 20 == 0:
-                job.progress(step / steps, f"epoch {epoch + 1}/{plan.epochs} loss {np.mean(losses[-50:]):.3f}")
+            if not np.isfinite(losses[-1]):
+                raise DivergenceError(f"The loss is {losses[-1]} at step {step + 1}, learning rate {rate:g}.")
+            job.progress(step / steps, f"epoch {epoch + 1}/{plan.epochs} loss {np.mean(losses[-50:]):.3f}")
         loss, error = validate(network, plan.architecture, validation, weights)
-        rate = learning_rate(plan, (epoch + 1) * steps_per_epoch - 1, steps)
         row = (epoch + 1, rate, float(np.mean(losses)), loss, error, time.monotonic() - started)
         state["curves"].append(dict(zip(COLUMNS, row, strict=True)))
         state["epoch"] = epoch + 1
         save_checkpoint(checkpoint, network, optimizer, state)
-        write_curves(out, state["curves"], PANELS)
+        if epoch + 1 == plan.epochs or time.monotonic() - drawn > REDRAWN_S:
+            drawn = time.monotonic()
+            write_curves(out, state["curves"], PANELS)
     return checkpoint
 
 
@@ -160,7 +188,7 @@ def _step(plan, network, optimizer, training: Slices, chosen: np.ndarray, step: 
     """One update; returns the loss."""
     torch.manual_seed((plan.seed << 32) + step)  # dropout
     generator = torch.Generator(device).manual_seed((plan.seed << 32) + step + (1 << 31))
-    images = _images(training.images[chosen], plan.architecture.input_size, device)
+    images = resized(training.images[chosen], plan.architecture.input_size, device)
     side = torch.from_numpy(training.side_mm[chosen]).to(device)
     labels = torch.from_numpy(training.labels[chosen].astype(np.int64)).to(device)
     images, side = augment(images, side, generator)
@@ -175,8 +203,8 @@ def _step(plan, network, optimizer, training: Slices, chosen: np.ndarray, step: 
     return float(loss.detach())
 
 
-def _images(stored: np.ndarray, size: int, device) -> torch.Tensor:
-    """Slices (batch, n, n) uint8 of a data set as (batch, 1, size, size) in [0, 1]."""
+def resized(stored: np.ndarray, size: int, device) -> torch.Tensor:
+    """Slices (batch, n, n) uint8 of a data set as images (batch, 1, size, size) in [0, 1]."""
     images = torch.from_numpy(stored).to(device)[:, None].float() / 255
     if images.shape[-1] == size:
         return images
@@ -192,7 +220,7 @@ def validate(
     scores = []
     for first in range(0, len(slices), 256):
         part = slice(first, first + 256)
-        images = _images(slices.images[part], architecture.input_size, weights.device)
+        images = resized(slices.images[part], architecture.input_size, weights.device)
         side = torch.from_numpy(slices.side_mm[part]).to(weights.device)
         scores.append(network(network_batch(images, side, architecture.channels)).float())
     labels = torch.from_numpy(slices.labels.astype(np.int64)).to(weights.device)

@@ -61,7 +61,7 @@ class Bayesian(OneByOne):
         transforms: Sequence[Transform] = (identity, logarithm, normal_scores),
         learn_failures: bool = True,
     ):
-        super().__init__(space, seed)
+        super().__init__(space, seed, limits)
         self.space = space
         self.limits = limits
         self.per_second = per_second

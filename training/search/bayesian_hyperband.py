@@ -16,12 +16,12 @@ process where training fails; and the rungs' rank correlations tell when short t
 from __future__ import annotations
 
 import logging
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Sequence
 
 import numpy as np
 
 from . import acquisition
-from .feasibility import Feasibility
+from .feasibility import Feasibility, Limit
 from .fidelity import Agreement, agreements
 from .hyperband import Bracket, Hyperband
 from .kernel import matern_52, squared_exponential
@@ -42,12 +42,20 @@ class Combination(Hyperband):
     """What both versions share: the space as rows, and results as a process takes them."""
 
     def __init__(
-        self, space: Space, resource: int, eta: int = 3, seed: int = 0, least: int = 1, asynchronous: bool = False
+        self,
+        space: Space,
+        resource: int,
+        eta: int = 3,
+        seed: int = 0,
+        least: int = 1,
+        asynchronous: bool = False,
+        limits: Sequence[Limit] = (),
     ):
-        super().__init__(space, resource, eta, seed, least, asynchronous)
+        super().__init__(space, resource, eta, seed, least, asynchronous, limits)
         self.shortest = self.round[0][0].resource
         self.listed = space.enumerate() if space.size is not None and space.size <= LARGEST_LISTED else []
         self.encoded = space.encode(self.listed)
+        self._allowed = self.trials.allows(self.listed)
         self._number = {space.key(c): n for n, c in enumerate(self.listed)}
 
     def _among(self, keys: Iterable[Hashable]) -> np.ndarray:
@@ -69,13 +77,20 @@ class BayesianHyperband(Combination):
     """Hyperband whose configurations have the largest expected improvement of the loss of a full training.
 
     Args:
-        space, resource, eta, seed, least, asynchronous: see `Hyperband`.
+        space, resource, eta, seed, least, asynchronous, limits: see `Hyperband`.
     """
 
     def __init__(
-        self, space: Space, resource: int, eta: int = 3, seed: int = 0, least: int = 1, asynchronous: bool = False
+        self,
+        space: Space,
+        resource: int,
+        eta: int = 3,
+        seed: int = 0,
+        least: int = 1,
+        asynchronous: bool = False,
+        limits: Sequence[Limit] = (),
     ):
-        super().__init__(space, resource, eta, seed, least, asynchronous)
+        super().__init__(space, resource, eta, seed, least, asynchronous, limits)
         kernels = (matern_52(), Decaying(matern_52(), self.shortest / resource))
         finished = self._with_time(self.encoded, resource)
         self._losses = Surrogate(finished, kernels, (identity, logarithm), seed)
@@ -91,7 +106,7 @@ class BayesianHyperband(Combination):
             starts = [self.trials.configurations[trial] for trial, _ in known]
             closed = set(self._closed(resource))
             return maximise(lambda c: self._score(c, closed), self.trials.space, starts, self.trials.random())
-        used, closed = self._among(self.trials.used), self._among(self._closed(resource))
+        used, closed = self._among(self.trials.used), self._among(self._closed(resource)) | ~self._allowed
         if closed.all():
             return None
         ((mean, variance),), feasible = self._losses.posteriors(), self._feasibility.probability()
@@ -130,6 +145,7 @@ class BayesianHyperband(Combination):
         ((mean_tried, _),) = self._losses.posteriors(tried)
         gain = acquisition.log_expected_improvement(mean, variance, mean_tried.min())
         free = [self.trials.space.key(c) not in closed for c in configurations]
+        free &= self.trials.allows(configurations)
         return np.where(free, acquisition.feasible(gain, self._feasibility.probability(encoded)), -np.inf)
 
     def _follow(self) -> None:
@@ -155,13 +171,20 @@ class SourceCombination(Combination):
     """Bertrand 2019: time as an input, prediction at the first rung, configurations drawn by normalised EI.
 
     Args:
-        space, resource, eta, seed, least, asynchronous: see `Hyperband`.
+        space, resource, eta, seed, least, asynchronous, limits: see `Hyperband`.
     """
 
     def __init__(
-        self, space: Space, resource: int, eta: int = 3, seed: int = 0, least: int = 1, asynchronous: bool = False
+        self,
+        space: Space,
+        resource: int,
+        eta: int = 3,
+        seed: int = 0,
+        least: int = 1,
+        asynchronous: bool = False,
+        limits: Sequence[Limit] = (),
     ):
-        super().__init__(space, resource, eta, seed, least, asynchronous)
+        super().__init__(space, resource, eta, seed, least, asynchronous, limits)
         self._losses = Surrogate(np.empty((0, space.dimension + 1)), (squared_exponential(),), (identity,), seed)
         self._chances: tuple[int, list[Configuration], np.ndarray] = (-1, [], np.empty(0))
 
@@ -189,8 +212,9 @@ class SourceCombination(Combination):
         encoded = self.encoded if self.listed else self.trials.space.encode(configurations)
         ((mean, variance),) = self._losses.posteriors(self._with_time(encoded, resource))
         best = min(self.losses[key] for key in known)
-        log_gain = acquisition.log_expected_improvement(mean, variance, best)
-        return configurations, np.exp(log_gain - log_gain.max())
+        allowed = self._allowed if self.listed else self.trials.allows(configurations)
+        log_gain = np.where(allowed, acquisition.log_expected_improvement(mean, variance, best), -np.inf)
+        return configurations, np.exp(log_gain - log_gain.max(where=allowed, initial=-700))
 
     def _with_time(self, encoded: np.ndarray, resources) -> np.ndarray:
         shares = np.broadcast_to(np.asarray(resources, float) / self.resource, len(encoded))

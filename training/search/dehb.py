@@ -12,8 +12,11 @@ So nothing goes on any more: each child is a new training.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from .feasibility import Limit
 from .hyperband import Bracket, Hyperband
 from .method import Observation, Suggestion
 from .space import Configuration, Space
@@ -26,11 +29,19 @@ class DEHB(Hyperband):
     """Differential evolution over Hyperband's rungs.
 
     Args:
-        space, resource, eta, seed, least: see `Hyperband`.
+        space, resource, eta, seed, least, limits: see `Hyperband`.
     """
 
-    def __init__(self, space: Space, resource: int, eta: int = 3, seed: int = 0, least: int = 1):
-        super().__init__(space, resource, eta, seed, least)
+    def __init__(
+        self,
+        space: Space,
+        resource: int,
+        eta: int = 3,
+        seed: int = 0,
+        least: int = 1,
+        limits: Sequence[Limit] = (),
+    ):
+        super().__init__(space, resource, eta, seed, least, limits=limits)
         rungs = [rung for bracket in self.round for rung in bracket]
         self._sizes = {rung.resource: max(r.trainings for r in rungs if r.resource == rung.resource) for rung in rungs}
         self._populations: dict[int, list[int]] = {resource: [] for resource in self._sizes}
@@ -102,7 +113,7 @@ class DEHB(Hyperband):
             crossed = rng.random(len(mutant)) < C
             crossed[rng.integers(len(mutant))] = True
             (child,) = space.decode(np.where(crossed, mutant, target)[None])
-            if space.key(child) not in self.trials.used:
+            if space.key(child) not in self.trials.used and self.trials.allows([child])[0]:
                 return child
         return self.trials.unused_at_random()
 

@@ -13,8 +13,10 @@ go on (asynchronous; ASHA, Li et al. 2020). Whoever asks for more than one rung 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from .feasibility import Limit
 from .method import Observation, Suggestion, Trials
 from .space import Configuration, Space
 
@@ -68,13 +70,20 @@ class Hyperband:
 
     Args:
         space: to search. resource: R. eta, least: see `brackets`. seed: of the configurations. asynchronous: do not
-            wait for a rung to be complete.
+            wait for a rung to be complete. limits: costs known before training; what exceeds one is never suggested.
     """
 
     def __init__(
-        self, space: Space, resource: int, eta: int = 3, seed: int = 0, least: int = 1, asynchronous: bool = False
+        self,
+        space: Space,
+        resource: int,
+        eta: int = 3,
+        seed: int = 0,
+        least: int = 1,
+        asynchronous: bool = False,
+        limits: Sequence[Limit] = (),
     ):
-        self.trials = Trials(space, seed)
+        self.trials = Trials(space, seed, limits)
         self.resource = resource
         self.eta = eta
         self.asynchronous = asynchronous

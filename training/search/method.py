@@ -11,11 +11,13 @@ search is resumed by telling a new method all that was observed: `tell` takes tr
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
+
+from .feasibility import Limit, within
 
 if TYPE_CHECKING:
     from .space import Configuration, Space
@@ -73,14 +75,19 @@ class Method(Protocol):
 class Trials:
     """The books of a method: which trials are awaited, what was observed, which configurations are used.
 
+    Args:
+        space: to search. seed: of all random numbers. limits: costs known before training; what exceeds one is never
+            drawn.
+
     Attributes:
         awaited: suggestions without a result by trial. observed: all observations in the order told. used: keys of
             the configurations that were suggested.
     """
 
-    def __init__(self, space: Space, seed: int):
+    def __init__(self, space: Space, seed: int, limits: Sequence[Limit] = ()):
         self.space = space
         self.seed = seed
+        self.limits = tuple(limits)
         self.awaited: dict[int, Suggestion] = {}
         self.observed: list[Observation] = []
         self.configurations: dict[int, Configuration] = {}
@@ -98,6 +105,10 @@ class Trials:
     def number_of(self, configuration: Configuration) -> int:
         """The trial of a configuration, a new one if there is none."""
         return self.used.get(self.space.key(configuration), self.next_number)
+
+    def allows(self, configurations: Sequence[Configuration]) -> np.ndarray:
+        """(n,) bool: which configurations keep the limits."""
+        return within(self.limits, configurations)
 
     def suggest(self, configuration: Configuration, resource: float | None = None) -> Suggestion:
         """A new trial of `configuration`."""
@@ -145,23 +156,34 @@ class Trials:
         return np.random.default_rng((self.seed, self.next_number if trial is None else trial))
 
     def unused_at_random(self) -> Configuration | None:
-        """A configuration that was not suggested yet; None if the space is used up."""
+        """A configuration that keeps the limits and was not suggested yet; None if the space is used up.
+
+        Raises:
+            ValueError: no configuration keeps the limits.
+        """
         rng = self.random()
         for _ in range(100):  # rarely more than a few, until most of the space is used
             (drawn,) = self.space.sample(rng, 1)
-            if self.space.key(drawn) not in self.used:
+            if self.space.key(drawn) not in self.used and self.allows([drawn])[0]:
                 return drawn
         if self.space.size is None:
-            raise ValueError("100 random configurations in a row were known: the space has too few; declare it finite.")
+            raise ValueError(
+                "100 random configurations in a row were known or exceeded a limit: narrow the space or declare it "
+                "finite."
+            )
         left = [c for c in self.space.enumerate() if self.space.key(c) not in self.used]
+        left = [c for c, allowed in zip(left, self.allows(left), strict=True) if allowed]
+        if not left and not self.used:
+            names = ", ".join(limit.name for limit in self.limits)
+            raise ValueError(f"No configuration keeps {names}: nothing to try.")
         return left[rng.integers(len(left))] if left else None
 
 
 class OneByOne:
     """A method whose trials are trained to the end; what it says is which configuration is next."""
 
-    def __init__(self, space: Space, seed: int = 0):
-        self.trials = Trials(space, seed)
+    def __init__(self, space: Space, seed: int = 0, limits: Sequence[Limit] = ()):
+        self.trials = Trials(space, seed, limits)
 
     def choose(self) -> Configuration | None:
         """The next configuration, None at the end."""

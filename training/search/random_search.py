@@ -10,7 +10,7 @@ class RandomSearch(OneByOne):
     """Configurations at random, none twice; a finite space is covered in the end.
 
     Args:
-        space: to search. seed: of the order.
+        space: to search. seed: of the order. limits: costs known before training that are kept.
     """
 
     def choose(self) -> Configuration | None:
