@@ -2,7 +2,7 @@
 
     mr-field-of-view/
       model.json            what it is: `SCHEMA` names every key; `write_bundle` adds `format_version` and `files`
-      weights.safetensors   named tensors, float16 or float32; float tensors are read as float32
+      weights.safetensors   named tensors, float16, float32 or a byte each (`quantised`); read as float32
       README.md             the model card, for people
 
 A bundle may come from anywhere, so it is data and never code: no pickle is loaded, file names in model.json are plain
@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .files import MODELS
+from .quantised import restored
 
 if TYPE_CHECKING:
     import torch
@@ -91,7 +92,10 @@ class Bundle:
             tensors = load(self._contents)
         except (SafetensorError, KeyError, ValueError) as error:
             raise BundleError(f"{where} is not a safetensors file ({error}). Get the model again.") from None
-        tensors = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
+        try:
+            tensors = restored(tensors)
+        except ValueError as error:
+            raise BundleError(f"{where}: {error}. Train or get the model again.") from None
         for name, tensor in tensors.items():
             if not torch.isfinite(tensor).all():
                 raise BundleError(f"{where}: tensor {name!r} has NaN or infinite values. Train or get the model again.")

@@ -8,12 +8,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-import torch
 from SlicerHPOLib.bundle import write_bundle
 from SlicerHPOLib.job import Job
 from SlicerHPOLib.kidney.deformation import DeformationNetwork, network_of
 from SlicerHPOLib.kidney.grid import HIGH_PERCENTILE, LOW_PERCENTILE, SIZE, SPACINGS_MM
 from SlicerHPOLib.kidney.segmenter import TASK, KidneySegmenter
+from SlicerHPOLib.quantised import quantised, restored
 
 from .evaluate import (
     CALIBRATION_SEED,
@@ -41,11 +41,6 @@ def trained_network(run: str | Path) -> tuple[DeformationNetwork, dict]:
     if not isinstance(network, DeformationNetwork):
         raise ValueError(f"{run} holds a U-Net alone; a bundle has a deformation network, which has a dense map too.")
     return network, state
-
-
-def halved(network: DeformationNetwork) -> dict[str, torch.Tensor]:
-    """The weights as they are shipped: fp16."""
-    return {key: value.half() for key, value in network.state_dict().items() if value.is_floating_point()}
 
 
 def distinct(stages: list[dict]) -> list[dict]:
@@ -82,10 +77,9 @@ def deploy(
         clicks: subjects on which the click robot is run.
     """
     network, state = trained_network(run)
-    weights = halved(network)
-    segmenter = KidneySegmenter(
-        network_of(network.plan, weights), SPACINGS_MM, SIZE, 0.0
-    )  # what is measured is what is shipped
+    weights = quantised(network.state_dict())
+    shipped = network_of(network.plan, restored(weights))  # what is measured is what is shipped
+    segmenter = KidneySegmenter(shipped, SPACINGS_MM, SIZE, 0.0)
 
     def watched(cases, first: float, last: float, count: int):
         for n, case in enumerate(cases):
@@ -133,10 +127,10 @@ def model_card(manifest: dict, weights: int, by_method: dict[str, list[Report]],
         manifest["summary"],
         f"**{manifest['intended_use']}**",
         "## Network",
-        f"{weights:,} weights (fp16). A template, the mean of the project's own parametric kidneys with its modes of "
-        "variation, is posed and deformed to the volume (H. Bertrand, Hyper-parameter optimization in deep learning "
-        "and transfer learning: applications to medical imaging, 2019, section 4.3). A first look gives a dense map, "
-        "whose moments are a first pose; a second one, in the template's frame, gives the rest.",
+        f"{weights:,} weights, a byte each. A template, the mean of the project's own parametric kidneys with its "
+        "modes of variation, is posed and deformed to the volume (H. Bertrand, Hyper-parameter optimization in deep "
+        "learning and transfer learning: applications to medical imaging, 2019, section 4.3). A first look gives a dense "
+        "map, whose moments are a first pose; a second one, in the template's frame, gives the rest.",
         f"`{json.dumps(manifest['architecture'])}`",
         "Confidence: the Dice that the second look expects to reach, learned from what it reached. Below "
         f"{manifest['decision']['least_confidence']:g} it is said that there may be no kidney; calibrated on simulated "

@@ -7,18 +7,15 @@ which takes a few milliseconds, and those that the user deleted come back.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
-
 import numpy as np
 import slicer
+from slicer.i18n import tr as _
 
 from ..fieldofview.classification import Classification
 from ..fieldofview.classifier import FieldOfView
 from ..fieldofview.figure import COLOURS
 from ..fieldofview.regions import CLASSES, Region
 from ..image import Image
-from ..results import Result
 from ..segmentation import Segment
 from .scene import beside, unchanged_on_failure
 from .slabs import corners, section, surface
@@ -36,6 +33,14 @@ _PARTS = {
     "lines": "boundary lines",
     "chart": "field of view",
 }
+LABELS = {  # of regions, for the user
+    "legs": _("legs"),
+    "pelvis": _("pelvis"),
+    "abdomen": _("abdomen"),
+    "chest": _("chest"),
+    "head": _("head"),
+    "spine": _("spine"),
+}
 _CODES = {
     "legs": ("61685007", "Lower limb"),
     "pelvis": ("12921003", "Pelvis"),
@@ -49,7 +54,9 @@ _CODES = {
 def _segment(region: str) -> Segment:
     colour = tuple(int(COLOURS[region][first : first + 2], 16) for first in (1, 3, 5))
     context = "Segmentation category and type - DICOM master list"  # the general list has no pelvis
-    return Segment(region, region, colour, ("123037004", "Anatomical Structure"), _CODES[region], context=context)
+    return Segment(
+        region, LABELS[region], colour, ("123037004", "Anatomical Structure"), _CODES[region], context=context
+    )
 
 
 SEGMENTS = {region: _segment(region) for region in CLASSES}
@@ -81,8 +88,32 @@ def show(volume_node: slicer.vtkMRMLScalarVolumeNode, classification: Classifica
         fill_table(lines, _line_columns(answer))
         chart = _part(table, "vtkMRMLPlotChartNode", "field of view", volume_node)
         _draw(chart, curves, lines)
-        chart.SetTitle(f"{volume_node.GetName()}: class probabilities along the body")
+        chart.SetTitle(_("{name}: class probabilities along the body").format(name=volume_node.GetName()))
     return table
+
+
+def set_boundary(volume_node: slicer.vtkMRMLScalarVolumeNode, name: str, position_mm: float | None) -> None:
+    """Fixes a boundary at S and shows what is decided around it, at once.
+
+    Args:
+        position_mm: None: where it is now or, if it was not found, where it fits best.
+
+    Raises:
+        RegionError: there is no room for it between the others. NodeError: no answer, or the volume was moved.
+    """
+    classification = require_classification(volume_node)
+    if position_mm is None:
+        found = {boundary.name: boundary.position_mm for boundary in classification.answer.decision.boundaries}
+        position_mm = found[name] if name in found else classification.likeliest_place(name)
+    show(volume_node, classification.with_boundary(name, position_mm))
+
+
+def release_boundaries(volume_node: slicer.vtkMRMLScalarVolumeNode, *names: str) -> None:
+    """Has boundaries decided by the network again. Raises NodeError as `set_boundary`."""
+    classification = require_classification(volume_node)
+    for name in names:
+        classification = classification.with_boundary(name, None)
+    show(volume_node, classification)
 
 
 def classification_of(volume_node: slicer.vtkMRMLScalarVolumeNode) -> Classification | None:
@@ -90,6 +121,18 @@ def classification_of(volume_node: slicer.vtkMRMLScalarVolumeNode) -> Classifica
     table = _table_of(volume_node)
     text = table.GetAttribute(ROLE) if table is not None else None
     return Classification.from_json(text) if text else None
+
+
+def boundaries_set_in(volume_node: slicer.vtkMRMLScalarVolumeNode) -> tuple[dict[str, float], bool]:
+    """The boundaries that the user set, mm along S by name, and whether the volume still lies where it did then."""
+    classification = classification_of(volume_node)
+    if classification is None:
+        return {}, True
+    try:
+        placed_as_classified(volume_node, classification)
+    except NodeError:
+        return dict(classification.fixed), False
+    return dict(classification.fixed), True
 
 
 def parts(volume_node: slicer.vtkMRMLScalarVolumeNode) -> dict[str, slicer.vtkMRMLNode]:
@@ -109,8 +152,10 @@ def placed_as_classified(volume_node: slicer.vtkMRMLScalarVolumeNode, classifica
     moved_mm = np.abs(image.ras_of(ends) - there.ras_of(ends)).max()
     if moved_mm > _MOVED_MM:
         raise NodeError(
-            f"{volume_node.GetName()} was moved or changed after its regions were found, so they lie elsewhere: "
-            "press Apply to find them again."
+            _(
+                "{name} was moved or changed after its regions were found, so they lie elsewhere: "
+                "press Apply to find them again."
+            ).format(name=volume_node.GetName())
         )
     return image
 
@@ -119,8 +164,8 @@ def require_classification(volume_node: slicer.vtkMRMLScalarVolumeNode) -> Class
     """As `classification_of`, but a volume without an answer is a NodeError."""
     classification = classification_of(volume_node)
     if classification is None:
-        name = "The volume" if volume_node is None else volume_node.GetName()
-        raise NodeError(f"{name} has no regions yet: press Apply first.")
+        name = _("The volume") if volume_node is None else volume_node.GetName()
+        raise NodeError(_("{name} has no regions yet: press Apply first.").format(name=name))
     return classification
 
 
@@ -134,7 +179,13 @@ def located(volume_node: slicer.vtkMRMLScalarVolumeNode, region: str) -> tuple[I
     image = placed_as_classified(volume_node, classification)
     regions = {found.name: found for found in classification.answer.decision.regions}
     if region not in regions:
-        raise NodeError(f"{volume_node.GetName()} shows no {region}; it shows {', '.join(regions)}.")
+        raise NodeError(
+            _("{name} shows no {region}; it shows {shown}.").format(
+                name=volume_node.GetName(),
+                region=LABELS.get(region, region),
+                shown=", ".join(LABELS[name] for name in regions),
+            )
+        )
     return image, regions[region]
 
 
@@ -154,55 +205,22 @@ def show_only_slabs_of(volume_node: slicer.vtkMRMLScalarVolumeNode | None, visib
             node.GetDisplayNode().SetVisibility(visible and other is volume_node)
 
 
-def show_results(results: Sequence[Result]) -> slicer.vtkMRMLTableNode:
-    """Puts what many volumes show into the scene as a table, a row a volume, in the place of an earlier such table."""
-    table = slicer.mrmlScene.GetSingletonNode(ROLE, "vtkMRMLTableNode")
-    if table is None:
-        with unchanged_on_failure():
-            table = slicer.vtkMRMLTableNode()
-            table.SetSingletonTag(ROLE)
-            table.SetName("Fields of view")
-            table = slicer.mrmlScene.AddNode(table)
-    fill_table(table, result_columns(results))
-    return table
-
-
-def result_columns(results: Sequence[Result]) -> dict[str, list]:
-    """The table of many volumes; mm along S, regions from superior to inferior."""
-    return {
-        "volume": [_short_name(result) for result in results],
-        "shows": [", ".join(region.name for region in result.regions[::-1]) for result in results],
-        "from (mm)": [f"{tenths(result.regions[0].from_mm)}" if result.regions else "" for result in results],
-        "to (mm)": [f"{tenths(result.regions[-1].to_mm)}" if result.regions else "" for result in results],
-        "least confidence (%)": [
-            f"{100 * min(region.confidence for region in result.regions):.0f}" if result.regions else ""
-            for result in results
-        ],
-        "error": [result.error for result in results],
-    }
-
-
 def tenths(mm: float) -> float:
     """To the tenth of a millimetre, and never -0."""
     return round(float(mm), 1) + 0.0
-
-
-def _short_name(result: Result) -> str:
-    name = os.path.basename(os.path.normpath(result.path))
-    return f"{name}, series {result.series}" if result.series else name
 
 
 def region_columns(answer: FieldOfView) -> dict[str, list]:
     """The table of regions, from superior to inferior as in a picture of the body; mm along S."""
     regions = answer.decision.regions[::-1]
     return {
-        "region": [region.name for region in regions],
-        "from (mm)": [tenths(region.from_mm) for region in regions],
-        "to (mm)": [tenths(region.to_mm) for region in regions],
-        "length (mm)": [tenths(region.length_mm) for region in regions],
-        "first slice": [region.first_slice for region in regions],
-        "last slice": [region.last_slice for region in regions],
-        "confidence (%)": [round(100 * region.confidence) for region in regions],
+        _("region"): [LABELS[region.name] for region in regions],
+        _("from (mm)"): [tenths(region.from_mm) for region in regions],
+        _("to (mm)"): [tenths(region.to_mm) for region in regions],
+        _("length (mm)"): [tenths(region.length_mm) for region in regions],
+        _("first slice"): [region.first_slice for region in regions],
+        _("last slice"): [region.last_slice for region in regions],
+        _("confidence (%)"): [round(100 * region.confidence) for region in regions],
     }
 
 
@@ -222,8 +240,8 @@ def _draw(chart: slicer.vtkMRMLPlotChartNode, curves: slicer.vtkMRMLTableNode, l
     if chart.GetNumberOfPlotSeriesNodes() == 0:
         for name in (*CLASSES, BOUNDARY):
             chart.AddAndObservePlotSeriesNodeID(_new_series(name).GetID())
-        chart.SetXAxisTitle("S (mm), inferior to superior")
-        chart.SetYAxisTitle("probability")
+        chart.SetXAxisTitle(_("S (mm), inferior to superior"))
+        chart.SetYAxisTitle(_("probability"))
         chart.SetYAxisRangeAuto(False)
         chart.SetYAxisRange(0.0, 1.0)
     for index in range(chart.GetNumberOfPlotSeriesNodes()):

@@ -16,13 +16,15 @@ from ..kidney.points import Points
 from ..kidney.segmenter import TASK, check_request
 from ..kidney.session import KidneySession
 from ..worker import found_kidney, segment_request
-from . import kidney
+from . import kidney, volumes
 from .scene import is_in_scene, unchanged_on_failure
 from .volumes import NodeError, image_of, to_world, unchecked_image_of
 
 
 def why_not(volume_node: slicer.vtkMRMLScalarVolumeNode | None, method: str, seed_point_mm) -> str:
     """Why a `KidneyRun` could not begin, for the user, or ""; looks at no voxels."""
+    if why := volumes.why_not(volume_node):
+        return why
     try:
         check_request(unchecked_image_of(volume_node), method, seed_point_mm)
     except ValueError as error:

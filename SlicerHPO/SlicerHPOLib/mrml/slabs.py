@@ -10,6 +10,7 @@ from itertools import combinations, product
 import numpy as np
 import slicer
 import vtk
+from slicer.i18n import tr as _
 from vtk.util import numpy_support
 
 from ..image import Image
@@ -30,7 +31,11 @@ def corners(image: Image, from_mm: float, to_mm: float) -> np.ndarray:
     """
     box = image.ras_of(_CORNERS * np.array(image.shape[::-1]) - 0.5)
     if min(to_mm, box[:, 2].max()) - max(from_mm, box[:, 2].min()) < _TOLERANCE:
-        raise NodeError(f"The volume has nothing between {from_mm:g} and {to_mm:g} mm along S.")
+        raise NodeError(
+            _("The volume has nothing between {low} and {high} mm along S.").format(
+                low=f"{from_mm:g}", high=f"{to_mm:g}"
+            )
+        )
     found = [corner for corner in box if from_mm <= corner[2] <= to_mm]
     for low, high in ((box[a], box[b]) if box[a, 2] < box[b, 2] else (box[b], box[a]) for a, b in _EDGES):
         found += [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import slicer
 import vtk
+from slicer.i18n import tr as _
 from vtk.util import numpy_support
 
 from ..image import Image, require_volume
@@ -12,6 +13,23 @@ from ..image import Image, require_volume
 
 class NodeError(ValueError):
     """A node that the work cannot be done with; the message says what is expected and what to do."""
+
+
+def image_volumes() -> list[slicer.vtkMRMLScalarVolumeNode]:
+    """The scene's image volumes; no label maps, colour volumes or hidden ones."""
+    nodes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")  # label maps and colour volumes are such, too
+    return [n for n in nodes if n.GetClassName() == "vtkMRMLScalarVolumeNode" and not n.GetHideFromEditors()]
+
+
+def why_not(volume_node: slicer.vtkMRMLScalarVolumeNode | None) -> str:
+    """Why nothing can be found in a volume, as far as that shows without looking at its voxels; "" if it can."""
+    try:
+        image = unchecked_image_of(volume_node)
+    except NodeError as error:
+        return str(error)
+    if min(image.shape) > 1:
+        return ""
+    return _("{name} is a single slice; at least 2 are needed.").format(name=volume_node.GetName())
 
 
 def image_of(volume_node: slicer.vtkMRMLScalarVolumeNode) -> Image:
@@ -36,19 +54,23 @@ def image_of(volume_node: slicer.vtkMRMLScalarVolumeNode) -> Image:
 def unchecked_image_of(volume_node: slicer.vtkMRMLScalarVolumeNode) -> Image:
     """As `image_of`, but no voxel is looked at: for what only asks where the volume lies. Raises NodeError alone."""
     if volume_node is None:
-        raise NodeError("No volume is chosen: load a volume and choose it as input.")
+        raise NodeError(_("No volume is chosen: load a volume and choose it as input."))
     name = volume_node.GetName()
     if not volume_node.IsA("vtkMRMLScalarVolumeNode"):
-        raise NodeError(f"{name} is no volume: choose an image volume as input.")
+        raise NodeError(_("{name} is no volume: choose an image volume as input.").format(name=name))
     if volume_node.IsA("vtkMRMLLabelMapVolumeNode"):
-        raise NodeError(f"{name} is a label map, whose voxels are labels: choose the image it was drawn on.")
+        raise NodeError(
+            _("{name} is a label map, whose voxels are labels: choose the image it was drawn on.").format(name=name)
+        )
     data = volume_node.GetImageData()
     if data is None or data.GetPointData().GetScalars() is None:
-        raise NodeError(f"{name} has no image data: load the volume again.")
+        raise NodeError(_("{name} has no image data: load the volume again.").format(name=name))
     if data.GetNumberOfScalarComponents() != 1:
         raise NodeError(
-            f"{name} has {data.GetNumberOfScalarComponents()} numbers a voxel (a colour or vector volume); "
-            "choose a greyscale volume, or convert it with the module Vector to Scalar Volume."
+            _(
+                "{name} has {count} numbers a voxel (a colour or vector volume); choose a greyscale volume, or convert "
+                "it with the module Vector to Scalar Volume."
+            ).format(name=name, count=data.GetNumberOfScalarComponents())
         )
     voxels = numpy_support.vtk_to_numpy(data.GetPointData().GetScalars()).reshape(data.GetDimensions()[::-1])
     voxels.flags.writeable = False
@@ -79,8 +101,10 @@ def to_world(node: slicer.vtkMRMLTransformableNode) -> np.ndarray:
         return np.eye(4)
     if not transform.IsTransformToWorldLinear():
         raise NodeError(
-            f"{node.GetName()} lies under the non-linear transform {transform.GetName()}: harden the transform on the "
-            "volume first (right-click it in the module Data)."
+            _(
+                "{name} lies under the non-linear transform {transform}: harden the transform on the volume first "
+                "(right-click it in the module Data)."
+            ).format(name=node.GetName(), transform=transform.GetName())
         )
     matrix = vtk.vtkMatrix4x4()
     transform.GetMatrixTransformToWorld(matrix)

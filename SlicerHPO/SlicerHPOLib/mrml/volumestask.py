@@ -6,9 +6,9 @@ Driven as `BackgroundTask` is, by a window's timer or a plain loop.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from types import MappingProxyType
 
 import slicer
+from slicer.i18n import tr as _
 
 from .. import __version__
 from ..background import BackgroundTask, Status, TaskError, wait_for
@@ -19,6 +19,7 @@ from ..image import Image, ImageError
 from ..job import Job
 from ..results import Result
 from ..worker import classified_slices, classify_request
+from .fieldofview import boundaries_set_in
 from .scene import is_in_scene
 from .volumes import NodeError, image_of
 
@@ -34,6 +35,7 @@ class VolumesTask:
 
     Attributes:
         results: of the volumes that are finished, in order; those that could not be classified say why.
+        result_nodes: the volumes that these are about.
         warnings: what the user should know about the way there.
     """
 
@@ -44,28 +46,31 @@ class VolumesTask:
         self._state = "idle"
         self._at = 0
         self.results: list[Result] = []
+        self.result_nodes: list[slicer.vtkMRMLScalarVolumeNode] = []
         self.warnings: tuple[str, ...] = ()
 
     def start(
         self,
         volume_nodes: Iterable[slicer.vtkMRMLScalarVolumeNode],
         model: str,
-        fixed: Mapping[str, float] = MappingProxyType({}),
+        fixed: Mapping[str, float] | None = None,
     ) -> None:
         """Begins; what was running is cancelled.
 
         Args:
-            model: a model's name or folder. fixed: boundaries that are known, mm along S, for every volume.
+            model: a model's name or folder.
+            fixed: boundaries that are known, mm along S, for every volume. None: those stay that the user set in a
+                volume, if it still lies where it did.
 
         Raises:
             BundleError: there is no such model. BatchError: there is no such boundary.
         """
         self.cancel()
-        self._fixed = check_fixed(fixed)
+        self._fixed = None if fixed is None else check_fixed(fixed)
         manifest, self._sha256 = read_manifest(find_bundle(model))
         self._model, self._name, self._volumes = model, manifest["name"], list(volume_nodes)
         self._state, self._at, self._image = "running", 0, None
-        self.results, self.warnings = [], ()
+        self.results, self.result_nodes, self.warnings = [], [], ()
 
     def poll(self) -> Status:
         """How far it is. In it, finished volumes are handed to `show`, and the next begins."""
@@ -108,20 +113,32 @@ class VolumesTask:
         try:
             answer = self._task.answer()
             slices = classified_slices(self._image, answer)
-            classification = Classification(slices, self._image.ijk_to_ras, self._name, self._sha256, dict(self._fixed))
+            fixed, note = self._boundaries(volume)
+            classification = Classification(slices, self._image.ijk_to_ras, self._name, self._sha256, fixed)
             self._show(volume, classification)
         except (TaskError, ValueError) as error:
             self._next(self._failure(volume, error))
         else:
-            self.warnings = tuple(dict.fromkeys((*self.warnings, *answer.warnings)))
+            self.warnings = tuple(dict.fromkeys((*self.warnings, *answer.warnings, *note)))
             self._next(classification.result(volume.GetName()))
+
+    def _boundaries(self, volume: slicer.vtkMRMLScalarVolumeNode) -> tuple[dict[str, float], tuple[str, ...]]:
+        """What is fixed in this volume, and what the user should know about that."""
+        if self._fixed is not None:
+            return self._fixed, ()
+        fixed, in_place = boundaries_set_in(volume)
+        if in_place or not fixed:
+            return fixed, ()
+        note = _("{name} was moved after you had set boundaries in it: the network has decided them again.")
+        return {}, (note.format(name=volume.GetName()),)
 
     def _next(self, result: Result | None = None) -> None:
         self._task.cancel()
         self._image = None
-        self._at += 1
         if result is not None:
             self.results.append(result)
+            self.result_nodes.append(self._volumes[self._at])
+        self._at += 1
 
     def _failure(self, volume: slicer.vtkMRMLScalarVolumeNode, error: Exception) -> Result:
         software = f"SlicerHPO {__version__}"
@@ -134,12 +151,13 @@ class VolumesTask:
             self._model,
             self._sha256,
             software,
-            dict(self._fixed),
+            dict(self._fixed or {}),
             error=str(error),
         )
 
     def _running(self, fraction: float, text: str) -> Status:
         count = len(self._volumes)
         if count > 1 and self._at < count:
-            text = ": ".join(filter(None, (f"{self._at + 1} of {count}", self._volumes[self._at].GetName(), text)))
+            number = _("{number} of {count}").format(number=self._at + 1, count=count)
+            text = ": ".join(filter(None, (number, self._volumes[self._at].GetName(), text)))
         return Status("running", (self._at + fraction) / count, text)
