@@ -8,6 +8,12 @@ from SlicerHPOLib.job import Job
 
 _TABLES = "digits600, or files of learning curves: of this project or of TaskSet"
 
+FIGURES = {
+    "figure-2.8": "losses of the models drawn",
+    "figure-2.9": "running median of the losses of the models drawn",
+    "figure-2.10": "loss of the best model",
+}
+
 
 def add_commands(verb) -> None:
     """Define them; see `training.__main__`."""
@@ -38,6 +44,20 @@ def add_commands(verb) -> None:
     command.add_argument("--rivals", action="store_true", help="also Optuna's, where it is installed")
     command.add_argument("--table", metavar="FILE", help="learning curves, the stored ones of 600 models by default")
     command.add_argument("--out", default="out/figure-2.7", metavar="DIR")
+
+    for name, text in FIGURES.items():
+        command = verb("reproduce", name, _figure_2_8, f"{text}, for the methods of figure 2.7")
+        command.add_argument("--runs", type=int, default=50, help="searches by each method")
+        command.add_argument("--budget", type=float, default=30, help="of a search, in full trainings")
+        command.add_argument("--methods", nargs="+", metavar="NAME", help="all of ours by default")
+        command.add_argument("--rivals", action="store_true", help="also Optuna's, where it is installed")
+        command.add_argument(
+            "--table", metavar="FILE", help="learning curves, the stored ones of 600 models by default"
+        )
+        command.add_argument(
+            "--out", default="out/figures-2.8-2.10", metavar="DIR", help="the searches are those of all three figures"
+        )
+        command.set_defaults(figure=name)
 
     command = verb("reproduce", "sample-efficiency", _sample_efficiency, "the best loss after few draws, and packages'")
     command.add_argument("--tables", nargs="+", default=["digits600"], metavar="TABLE", help=_TABLES)
@@ -81,15 +101,25 @@ def _table_2_3(options, job: Job) -> None:
 
 
 def _figure_2_7(options, job: Job) -> None:
-    from .figure_2_7 import METHODS, PACKAGES, describe, figure_2_7, write
+    from .figure_2_7 import chosen, describe, figure_2_7, write
 
-    methods = options.methods or list(METHODS)
-    if options.rivals:
-        methods += [name for name in PACKAGES if name not in methods]
+    methods = chosen(options.methods, options.rivals)
     curves = figure_2_7(_curves(options.table), options.runs, options.budget, methods, job)
     for path in write(curves, options.out):
         print(path)
     print(describe(curves))
+
+
+def _figure_2_8(options, job: Job) -> None:
+    from .figure_2_7 import chosen
+    from .figure_2_8 import describe, searches, write
+
+    table = Path(options.table).stem if options.table else "digits600"
+    methods = chosen(options.methods, options.rivals)
+    found = searches(table, _curves(options.table), options.out, options.runs, options.budget, methods, job)
+    for path in write(options.figure, found, options.out):
+        print(path)
+    print(describe(options.figure, found))
 
 
 def _sample_efficiency(options, job: Job) -> None:

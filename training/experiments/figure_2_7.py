@@ -8,13 +8,11 @@ seeds. After each training, a search would return the model of least loss among 
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from SlicerHPOLib.files import replacing
 from SlicerHPOLib.job import Job
 
 from ..search.bayesian import Bayesian
@@ -25,8 +23,10 @@ from ..search.hyperband import Hyperband
 from ..search.method import Method
 from ..search.random_search import RandomSearch
 from ..search.rivals import BOHB, RIVALS
+from .budget_curves import draw, incumbents, interval, save
 
-METHODS: dict[str, Callable[[CurveTable, int], Method]] = {
+Makers = dict[str, Callable[[CurveTable, int], Method]]
+METHODS: Makers = {
     "random": lambda table, seed: RandomSearch(table.space, seed),
     "Bayesian": lambda table, seed: Bayesian(table.space, seed),
     "Hyperband": lambda table, seed: Hyperband(table.space, table.resources, seed=seed),
@@ -37,7 +37,7 @@ METHODS: dict[str, Callable[[CurveTable, int], Method]] = {
     ),
     "DEHB": lambda table, seed: DEHB(table.space, table.resources, seed=seed),
 }
-PACKAGES: dict[str, Callable[[CurveTable, int], Method]] = {
+PACKAGES: Makers = {
     "BOHB (Optuna's TPE)": lambda table, seed: BOHB(table.space, table.resources, seed=seed),
     "Optuna TPE": lambda table, seed: RIVALS["Optuna TPE"].make(table.space, seed),
     "Optuna GP": lambda table, seed: RIVALS["Optuna GP"].make(table.space, seed),
@@ -57,39 +57,37 @@ def regret(table: CurveTable, method: Method, budgets: np.ndarray) -> np.ndarray
     final = table.final
     least, median = np.nanmin(final), np.nanmedian(final)
     found = np.ones(len(budgets))
-    longest, best = 0.0, np.inf
-    for spent, observation in table.replay(method, budgets[-1]):
-        resource = observation.resource or table.resources
-        if observation.failed or resource < longest or (resource == longest and observation.loss >= best):
-            continue
-        longest, best = resource, observation.loss
-        loss = final[table.row(observation.configuration)]
-        found[budgets >= spent - 1e-9] = 1.0 if np.isnan(loss) else min(1.0, (loss - least) / (median - least))
+    for spent, _, best in incumbents(table, method, budgets[-1]):
+        if best is not None:
+            loss = final[best]
+            found[budgets >= spent - 1e-9] = 1.0 if np.isnan(loss) else min(1.0, (loss - least) / (median - least))
     return found
 
 
+def chosen(names: Sequence[str] | None = None, rivals: bool = False) -> Makers:
+    """Methods by name, all of `METHODS` by default, and all of `PACKAGES` too if asked. Raises ValueError if there is
+    none of a name."""
+    known = METHODS | PACKAGES
+    if unknown := [name for name in names or () if name not in known]:
+        raise ValueError(f"No method is called {unknown[0]!r}; there are {', '.join(known)}.")
+    return {name: known[name] for name in names or METHODS} | (PACKAGES if rivals else {})
+
+
 def figure_2_7(
-    table: CurveTable, runs: int = 50, budget: float = 30, methods: list[str] | None = None, job: Job = Job()
+    table: CurveTable, runs: int = 50, budget: float = 30, methods: Makers = METHODS, job: Job = Job()
 ) -> Curves:
     """Regrets of `runs` searches by each method, with the seeds 0, 1, ... for all.
 
     Args:
-        budget: in full trainings. methods: names of `METHODS`, all by default, or of `PACKAGES`.
-
-    Raises:
-        ValueError: a method has another name.
+        budget: in full trainings. methods: by name.
     """
-    names = list(METHODS) if methods is None else methods
-    known = METHODS | PACKAGES
-    if unknown := [name for name in names if name not in known]:
-        raise ValueError(f"No method is called {unknown[0]!r}; there are {', '.join(known)}.")
     budgets = np.arange(1, round(4 * budget) + 1) / 4
     found = {}
-    for m, name in enumerate(names):
+    for m, (name, make) in enumerate(methods.items()):
         found[name] = np.empty((runs, len(budgets)))
         for seed in range(runs):
-            job.progress((m + seed / runs) / len(names), f"{name}, run {seed + 1} of {runs}")
-            found[name][seed] = regret(table, known[name](table, seed), budgets)
+            job.progress((m + seed / runs) / len(methods), f"{name}, run {seed + 1} of {runs}")
+            found[name][seed] = regret(table, make(table, seed), budgets)
     return Curves(budgets, found)
 
 
@@ -102,7 +100,7 @@ def describe(curves: Curves) -> str:
         "|" + "---|" * (len(at) + 1),
     ]
     for name, regrets in curves.regret.items():
-        mean, half = _interval(regrets)
+        mean, half = interval(regrets)
         lines.append(f"| {name} | " + " | ".join(f"{100 * mean[n]:.2f} ± {100 * half[n]:.2f}" for n in at) + " |")
     return "\n".join(lines)
 
@@ -111,29 +109,9 @@ def write(curves: Curves, out: str | Path) -> list[Path]:
     """figure-2.7.png and .csv in a folder."""
     from matplotlib.figure import Figure
 
-    out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
-    figure = Figure((6.5, 4), layout="constrained")
+    figure = Figure((8, 4), layout="constrained")
     axis = figure.subplots()
-    for name, regrets in curves.regret.items():
-        mean, half = _interval(regrets)
-        (line,) = axis.plot(curves.budgets, mean, label=name)
-        axis.fill_between(
-            curves.budgets, np.maximum(mean - half, 1e-5), mean + half, color=line.get_color(), alpha=0.15
-        )
-    axis.set(xlabel="budget in full trainings", ylabel="normalised regret, mean and 95 %", yscale="log")
-    axis.legend(fontsize="small", loc="upper right")
-    with replacing(out / "figure-2.7.png") as temporary:
-        figure.savefig(temporary, dpi=150)
-    with replacing(out / "figure-2.7.csv") as temporary, temporary.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["budget", *curves.regret])
-        writer.writerows(zip(curves.budgets, *(_interval(r)[0] for r in curves.regret.values()), strict=True))
-    return [out / "figure-2.7.png", out / "figure-2.7.csv"]
-
-
-def _interval(regrets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean (b,) over runs, and half the width of its 95 % interval."""
-    runs = len(regrets)
-    spread = regrets.std(0, ddof=1) if runs > 1 else np.full(regrets.shape[1], np.nan)
-    return regrets.mean(0), 1.96 * spread / np.sqrt(runs)
+    draw(axis, curves.budgets, curves.regret)
+    axis.set_ylabel("normalised regret, mean and 95 %")
+    figure.legend(fontsize="small", loc="outside right upper")
+    return save(figure, Path(out) / "figure-2.7.png", curves.budgets, curves.regret)

@@ -6,17 +6,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..plots import BLUE, GREY, ORANGE, VERMILLION, logarithmic, plain_logarithms
 from .parameter import Categorical, Continuous, Integer, Parameter, Value
 from .report import WINDOW, Predictions, Record, running_median
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
     from .importance import Importance
 
-BLUE, ORANGE, GREEN, VERMILLION, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "0.6"
 MOST_LABELS = 10  # of the values of a parameter
 INACTIVE = -0.12  # where a parameter that has no value is drawn below the others, which are in [0, 1]
 WIDE = 10  # from this ratio of the largest to the least loss on, axes are logarithmic
@@ -37,7 +36,7 @@ def progress(record: Record) -> Figure:
         axis.set_xlim(left=0)
     left.set_ylabel("loss of a full training")
     if _is_wide(record.losses):
-        _logarithmic(left, "y", record.losses)
+        logarithmic(left, "y", record.losses)
     figure.legend(*left.get_legend_handles_labels(), fontsize="small", loc="outside upper center", ncols=3)
     return figure
 
@@ -52,8 +51,8 @@ def predicted(found: Predictions) -> Figure:
     axis.plot(ends, ends, "--", color="0.3", linewidth=1, label="predicted = true")
     axis.set(xlabel="true loss", ylabel="predicted from the other trials, with 95 %")
     if found.logarithmic:
-        _logarithmic(axis, "x", found.loss)
-        _logarithmic(axis, "y", np.concatenate([found.low, found.high]))
+        logarithmic(axis, "x", found.loss)
+        logarithmic(axis, "y", np.concatenate([found.low, found.high]))
     axis.set_title(f"$R^2$ {found.r2:.2f}{' of log losses' * found.logarithmic}, rank correlation {found.rank:.2f}")
     axis.legend(fontsize="small", loc="upper left")
     return figure
@@ -93,7 +92,7 @@ def parallel(record: Record) -> Figure:
     axis.spines[:].set_visible(False)
     bar = figure.colorbar(colours, ax=axis, extend="max", pad=0.02)
     if _is_wide(losses):
-        _plain_logarithms(bar.ax.yaxis, np.array(ends))
+        plain_logarithms(bar.ax.yaxis, np.array(ends))
     bar.set_label("loss of a full training")
     return figure
 
@@ -133,7 +132,7 @@ def rungs(record: Record) -> Figure:
     _plain_ticks(left, resources)
     losses = np.array([o.loss for o in record.observations if not o.failed])
     if _is_wide(losses):
-        _logarithmic(left, "y", losses)
+        logarithmic(left, "y", losses)
     left.legend(fontsize="small", loc="upper right")
     places = np.arange(len(record.agreements))
     tau = [a.tau for a in record.agreements]
@@ -153,21 +152,6 @@ def _figure(width: float, height: float) -> Figure:
 
 def _is_wide(losses: np.ndarray) -> bool:
     return bool(losses.min() > 0 and losses.max() / losses.min() > WIDE)
-
-
-def _logarithmic(axis: Axes, which: str, values: np.ndarray) -> None:
-    """The x or y axis, with plain numbers."""
-    getattr(axis, f"set_{which}scale")("log")
-    _plain_logarithms(getattr(axis, f"{which}axis"), values)
-
-
-def _plain_logarithms(axis: Axis, values: np.ndarray) -> None:
-    from matplotlib.ticker import LogLocator, NullLocator
-
-    decades = np.log10(values.max() / values.min())
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if decades < 3 else (1,)))
-    axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter("{x:g}")
 
 
 def _in_units(seconds: np.ndarray) -> tuple[np.ndarray, str]:

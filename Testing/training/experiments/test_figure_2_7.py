@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from training.__main__ import main
-from training.experiments.figure_2_7 import METHODS, describe, figure_2_7, regret, write
+from training.experiments.figure_2_7 import METHODS, chosen, describe, figure_2_7, regret, write
 from training.search.curve_table import CurveTable, save_curves
 from training.search.grid import GridSearch
 from training.search.space import Ordinal, Space
@@ -39,7 +39,7 @@ def test_all_methods_run_at_equal_budget_and_improve():
 
 
 def test_the_figure_and_its_numbers_are_written(tmp_path):
-    curves = figure_2_7(a_table(), runs=2, budget=3, methods=["random", "Hyperband"])
+    curves = figure_2_7(a_table(), runs=2, budget=3, methods=chosen(["random", "Hyperband"]))
     picture, numbers = write(curves, tmp_path / "figure")
     assert picture.stat().st_size > 5000
     rows = np.genfromtxt(numbers, delimiter=",", skip_header=1)
@@ -49,7 +49,7 @@ def test_the_figure_and_its_numbers_are_written(tmp_path):
 
 def test_an_unknown_method_is_refused():
     with pytest.raises(ValueError, match="Hyperband"):
-        figure_2_7(a_table(), runs=1, methods=["hyperbnd"])
+        chosen(["hyperbnd"])
 
 
 def test_the_command_writes_the_figure(tmp_path, capsys):
