@@ -55,6 +55,7 @@ def add_commands(verb) -> None:
         help="folder of a training with --method unet: it is the first look, and only the second is trained",
     )
     command.add_argument("--joint", action="store_true", help="train the first look on, too")
+    command.add_argument("--first-rate", type=float, default=1.0, help="learning rate of the first look, relative")
     command.add_argument("--look-base", type=int, default=8, help="filters of the second look's first convolution")
     command.add_argument("--looks", type=int, default=2, help="how often the second look is taken")
     command.add_argument(

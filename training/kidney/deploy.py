@@ -129,8 +129,8 @@ def model_card(manifest: dict, weights: int, by_method: dict[str, list[Report]],
         "## Network",
         f"{weights:,} weights, a byte each. A template, the mean of the project's own parametric kidneys with its "
         "modes of variation, is posed and deformed to the volume (H. Bertrand, Hyper-parameter optimization in deep "
-        "learning and transfer learning: applications to medical imaging, 2019, section 4.3). A first look gives a dense "
-        "map, whose moments are a first pose; a second one, in the template's frame, gives the rest.",
+        "learning and transfer learning: applications to medical imaging, 2019, section 4.3). A first look gives a "
+        "dense map, whose moments are a first pose; a second one, in the template's frame, gives the rest.",
         f"`{json.dumps(manifest['architecture'])}`",
         "Confidence: the Dice that the second look expects to reach, learned from what it reached. Below "
         f"{manifest['decision']['least_confidence']:g} it is said that there may be no kidney; calibrated on simulated "

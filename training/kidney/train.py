@@ -37,6 +37,7 @@ PANELS = {
     "training loss (augmented)": {"train_loss": "C0-"},
     "validation Dice": {"dice_adult": "C0-", "dice_child": "C1-", "dense_adult": "C0:", "dense_child": "C1:"},
 }
+FIRST_LOOK = ("encoder", "decoder", "dense_head")  # parts of a deformation network
 QUALITY_WEIGHT = 0.2  # of the cross entropy of the Dice that the network expects
 EDGE = 0.5  # voxels: half width in which one at the capsule passes from outside to inside
 NOISE_SHARE = 0.03  # of volumes that are replaced by textures without a kidney
@@ -50,7 +51,8 @@ class TrainingPlan:
     U-Net that will be the first look of a network whose own `pool` it is. children: probability of drawing a child
     among kidneys (the source over-samples them), None: as they are in the data. augmentation: its strength, 1 for
     that of table 4.1, 0 for none. every: phi is
-    compared with the truth at every so manyeth voxel along each axis, at another place in each step. precision:
+    compared with the truth at every so manyeth voxel along each axis, at another place in each step. first_rate: of
+    the first look, relative to the learning rate: a trained one needs less than a second look that starts. precision:
     "bfloat16" computes the convolutions in bf16. dense_weight: of the loss of the dense map; 0: the first look stays as
     it is, and only the second learns.
     """
@@ -66,6 +68,7 @@ class TrainingPlan:
     augmentation: float = 1.0
     every: int = 2
     dense_weight: float = 1.0
+    first_rate: float = 1.0
     width_mm: float = 2.0
     validation: int = 40
     seed: int = 0
@@ -121,10 +124,9 @@ def train(
     torch.manual_seed(plan.seed)
     network = build(plan, template).to(device)
     if plan.dense_weight == 0:
-        for part in (network.encoder, network.decoder, network.dense_head):
-            part.requires_grad_(False)
-    learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(learning, plan.learning_rate, weight_decay=plan.weight_decay)
+        for part in FIRST_LOOK:
+            getattr(network, part).requires_grad_(False)
+    optimizer = torch.optim.AdamW(parameter_groups(network, plan), plan.learning_rate, weight_decay=plan.weight_decay)
     checkpoint = out / CHECKPOINT
     state = {"plan": asdict(plan), "volumes": len(training), "epoch": 0, "curves": [], "before": []}
     if checkpoint.exists():
@@ -147,7 +149,7 @@ def train(
             network.decoder.eval()
         for step in range(epoch * plan.steps_per_epoch, min((epoch + 1) * plan.steps_per_epoch, plan.steps)):
             for group in optimizer.param_groups:
-                group["lr"] = learning_rate(plan, step)
+                group["lr"] = group["rate"] * learning_rate(plan, step)
             losses.append(_step(plan, network, optimizer, training, share, step, device))
             job.progress(step / plan.steps, f"epoch {epoch + 1}/{epochs} loss {np.mean(losses[-50:]):.3f}")
         found = validate(network, validation, device)
@@ -157,6 +159,16 @@ def train(
         save_checkpoint(checkpoint, network, optimizer, state)
         write_curves(out, state["curves"], PANELS)
     return checkpoint
+
+
+def parameter_groups(network: torch.nn.Module, plan: TrainingPlan) -> list[dict]:
+    """What learns, and at which `rate` of the plan's: the second look (or a U-Net), and the first."""
+    first, rest = [], []
+    for name, parameter in network.named_parameters():
+        if parameter.requires_grad:
+            is_first = isinstance(network, DeformationNetwork) and name.split(".")[0] in FIRST_LOOK
+            (first if is_first else rest).append(parameter)
+    return [{"params": rest, "rate": 1.0}, {"params": first, "rate": plan.first_rate}]
 
 
 def begin(network: torch.nn.Module, initial: str | Path | None, first_look: str | Path | None) -> list[dict]:
