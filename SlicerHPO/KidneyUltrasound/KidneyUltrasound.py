@@ -36,6 +36,7 @@ from SlicerHPOLib.mrml.kidneycorrections import KidneyCorrections
 from SlicerHPOLib.mrml.packages import ensure_packages
 from SlicerHPOLib.mrml.samples import register_samples
 from SlicerHPOLib.mrml.scene import show_in_slice_views
+from SlicerHPOLib.mrml.volumes import image_volumes
 
 
 class KidneyUltrasound(ScriptedLoadableModule):
@@ -159,9 +160,7 @@ class KidneyUltrasoundWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Makes sure that there is a parameter node, with a volume if the scene has one."""
         self.setParameterNode(self.logic.getParameterNode())
         if not self._parameterNode.inputVolume:
-            firstVolume = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLScalarVolumeNode")
-            if firstVolume:
-                self._parameterNode.inputVolume = firstVolume
+            self._parameterNode.inputVolume = next(iter(self.logic.volumes()), None)
 
     def setParameterNode(self, inputParameterNode):
         """Shows and observes another parameter node, or none."""
@@ -450,6 +449,10 @@ class KidneyUltrasoundLogic(ScriptedLoadableModuleLogic):
     def models(self):
         """Names of the deployed models for this task; those that are broken are left out."""
         return model_names(TASK)
+
+    def volumes(self):
+        """The scene's image volumes."""
+        return image_volumes()
 
     def resultOf(self, inputVolume):
         """The newest kidney that was segmented in a volume, or None."""

@@ -23,17 +23,18 @@ try:
 except ImportError:  # run from the source tree
     sys.path.append(str(Path(__file__).resolve().parents[1]))
 
+from MRFieldOfViewLib.BoundaryPlanes import BoundaryPlanes
 from MRFieldOfViewLib.BoundaryRows import BoundaryRows
 from MRFieldOfViewLib.RegionTable import RegionTable
+from MRFieldOfViewLib.ResultsTable import ResultsTable
 from MRFieldOfViewLib.RunButtons import RunButtons
 from SlicerHPOLib.bundle import model_names
 from SlicerHPOLib.fieldofview.classification import BOUNDARIES
 from SlicerHPOLib.fieldofview.classifier import TASK
 from SlicerHPOLib.foldertask import FolderTask
-from SlicerHPOLib.mrml import boundaryplanes, fieldofview, packages, slabs
+from SlicerHPOLib.mrml import boundaryplanes, fieldofview, packages, resultlist, slabs, volumes
 from SlicerHPOLib.mrml.samples import register_samples
 from SlicerHPOLib.mrml.scene import show_in_slice_views, unchanged_on_failure
-from SlicerHPOLib.mrml.volumes import NodeError, image_of, unchecked_image_of
 from SlicerHPOLib.mrml.volumestask import VolumesTask
 from SlicerHPOLib.results import write_csv
 
@@ -93,8 +94,6 @@ class MRFieldOfViewWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._parameterNode = None
         self._parameterNodeGuiTag = None
         self._started = None  # the button that started what runs or ran last
-        self._results = []  # of several volumes
-        self._volume = None  # that is observed
 
     def setup(self):
         ScriptedLoadableModuleWidget.setup(self)
@@ -104,11 +103,9 @@ class MRFieldOfViewWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         uiWidget.setMRMLScene(slicer.mrmlScene)
         self.logic = MRFieldOfViewLogic()
 
-        self._planesTimer = qt.QTimer(self.parent)
-        self._planesTimer.setSingleShot(True)
-        self._planesTimer.interval = 0  # once for all events of a mouse move
-        self._planesTimer.connect("timeout()", self.onPlanesDragged)
+        self._boundaryPlanes = BoundaryPlanes(self.logic, self.onPlanesDragged)
         self._regionTable = RegionTable(self.ui.regionsTable)
+        self._resultsTable = ResultsTable(self.ui, self.onResultClicked)
         self._boundaryRows = BoundaryRows(self.ui, self.onBoundaryToggled, self.onBoundaryMoved)
         startButtons = (self.ui.applyButton, self.ui.allVolumesButton, self.ui.folderButton)
         self._runButtons = RunButtons(self.ui, startButtons, self.logic, self.onProgress, self.onEnded)
@@ -137,7 +134,7 @@ class MRFieldOfViewWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def cleanup(self):
         self._runButtons.stop()
-        self._planesTimer.stop()
+        self._boundaryPlanes.stop()
         self.setParameterNode(None)
         self.removeObservers()
 
@@ -151,9 +148,7 @@ class MRFieldOfViewWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def onSceneStartClose(self, caller, event):
         self._runButtons.stop()
         self.setParameterNode(None)
-        self._results = []
-        self.ui.resultsTable.setMRMLTableNode(None)
-        self.ui.exportResultsButton.enabled = False
+        self._resultsTable.show([], None)
 
     def onSceneEndClose(self, caller, event):
         if self.parent.isEntered:
@@ -176,9 +171,8 @@ class MRFieldOfViewWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def initializeParameterNode(self):
         """Makes sure that there is a parameter node, with a volume if the scene has one."""
         self.setParameterNode(self.logic.getParameterNode())
-        volumes = self.logic.volumes()
-        if volumes and not self._parameterNode.inputVolume:
-            self._parameterNode.inputVolume = volumes[0]
+        if not self._parameterNode.inputVolume:
+            self._parameterNode.inputVolume = next(iter(self.logic.volumes()), None)
 
     def setParameterNode(self, inputParameterNode):
         """Shows and observes another parameter node, or none."""
@@ -200,12 +194,9 @@ class MRFieldOfViewWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.onVolumeModified()
 
     def _observeVolume(self, volume):
-        for event in self.VOLUME_EVENTS:
-            if self._volume is not None:
-                self.removeObserver(self._volume, event, self.onVolumeModified)
-            if volume is not None:
-                self.addObserver(volume, event, self.onVolumeModified)
-        self._volume = volume
+        self.removeObservers(self.onVolumeModified)
+        for event in self.VOLUME_EVENTS if volume else ():
+            self.addObserver(volume, event, self.onVolumeModified)
 
     def _fillModels(self):
         """The models there are; the one that the scene names is chosen, also if it is not there (an error on Apply)."""
@@ -259,11 +250,8 @@ class MRFieldOfViewWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def onProgress(self):
         """Shows those of several volumes that are finished."""
         results = self.logic.results()
-        if self._started is not self.ui.applyButton and results != self._results:
-            self._results = results
-            self.ui.resultsTable.setMRMLTableNode(self.logic.showResults(results))
-            self.ui.resultsTable.resizeColumnsToContents()
-            self.ui.exportResultsButton.enabled = bool(results)
+        if self._started is not self.ui.applyButton and results != self._resultsTable.results:
+            self._resultsTable.show(results, self.logic.showResults())
 
     def onEnded(self, status):
         results, failure = self.logic.results(), status.text
@@ -276,9 +264,19 @@ class MRFieldOfViewWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         elif status.state == "done" and not results:
             self._runButtons.say(_("The volume was removed from the scene: nothing was computed."))
         else:
-            self._runButtons.say("\n".join(self.logic.warnings()))
+            kept = results[0].fixed if self._started is self.ui.applyButton and not failure else {}
+            note = _("Boundaries that you had set were kept: {names}.").format(names=", ".join(kept))
+            self._runButtons.say("\n".join([*self.logic.warnings(), *([note] if kept else [])]))
         if failure:
             slicer.util.errorDisplay(failure)
+
+    def onResultClicked(self, row):
+        """Chooses the volume of a row of the table of several; one from a folder is loaded, and its regions found."""
+        with slicer.util.tryWithErrorDisplay(_("The volume cannot be shown."), waitCursor=True):
+            volume = self.logic.openResult(row)
+            self._parameterNode.inputVolume = volume
+            if self.logic.result(volume) is None and self._runButtons.pressed is None:
+                self.onApplyButton()
 
     # One volume
 
@@ -297,25 +295,13 @@ class MRFieldOfViewWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
                 inPlace = True
         except ValueError as error:  # moved since, or damaged
             summary = str(error)
-        self._showPlanes(volume if inPlace else None)
+        self._boundaryPlanes.show(volume if inPlace and self._parameterNode.showPlanes else None)
         self._regionTable.show(result)
         self._boundaryRows.show(result, room)
         self.ui.summaryLabel.text = summary
         self.ui.plotButton.enabled = self.ui.exportButton.enabled = result is not None
         self.ui.releaseButton.enabled = bool(result and result.fixed)
         self._checkCanCrop()
-
-    def _showPlanes(self, volume):
-        """The planes of this volume's boundaries, and of no other's, if they are wanted."""
-        planes = self.logic.showBoundaryPlanes(volume) if self._parameterNode.showPlanes and volume else []
-        for plane in planes:
-            if not self.hasObserver(plane, plane.PointModifiedEvent, self.onPlaneModified):
-                self.addObserver(plane, plane.PointModifiedEvent, self.onPlaneModified)
-        if not planes:
-            self.logic.hideBoundaryPlanes()
-
-    def onPlaneModified(self, caller, event):
-        self._planesTimer.start()
 
     def onPlanesDragged(self):
         if self._parameterNode:
@@ -336,7 +322,8 @@ class MRFieldOfViewWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onCropButton(self):
         with slicer.util.tryWithErrorDisplay(_("The volume cannot be cropped."), waitCursor=True):
-            self.logic.cropToRegion(self._parameterNode.inputVolume, self._regionTable.chosen())
+            part = self.logic.cropToRegion(self._parameterNode.inputVolume, self._regionTable.chosen())
+            self._runButtons.say(_("New volume: {name}").format(name=part.GetName()))
 
     def onPlotButton(self):
         with slicer.util.tryWithErrorDisplay(_("The plot cannot be shown.")):
@@ -346,7 +333,7 @@ class MRFieldOfViewWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._export([self.logic.result(self._parameterNode.inputVolume)])
 
     def onExportResultsButton(self):
-        self._export(self._results)
+        self._export(self._resultsTable.results)
 
     def _export(self, results):
         path = qt.QFileDialog.getSaveFileName(self.parent, _("Export regions"), "regions.csv", "CSV (*.csv)")
@@ -388,6 +375,7 @@ class MRFieldOfViewLogic(ScriptedLoadableModuleLogic):
     def __init__(self):
         ScriptedLoadableModuleLogic.__init__(self)
         self._task = None
+        self._isRunning = False
 
     def getParameterNode(self):
         return MRFieldOfViewParameterNode(super().getParameterNode())
@@ -398,16 +386,11 @@ class MRFieldOfViewLogic(ScriptedLoadableModuleLogic):
 
     def volumes(self):
         """The scene's image volumes."""
-        nodes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")  # label maps and vectors are such, too
-        return [n for n in nodes if n.GetClassName() == "vtkMRMLScalarVolumeNode" and not n.GetHideFromEditors()]
+        return volumes.image_volumes()
 
     def whyNot(self, volumeNode):
         """Why a volume cannot be classified, as far as that shows without looking at its voxels; "" if it can."""
-        try:
-            image = unchecked_image_of(volumeNode)
-        except ValueError as error:
-            return str(error)
-        return "" if min(image.shape) > 1 else _("The volume is a single slice; at least 2 are needed.")
+        return volumes.why_not(volumeNode)
 
     def requirePackages(self, interactive=False):
         """Makes sure that what the network needs is installed; asks the user if interactive.
@@ -424,7 +407,8 @@ class MRFieldOfViewLogic(ScriptedLoadableModuleLogic):
         Args:
             inputVolume: vtkMRMLScalarVolumeNode.
             model: name of a model, or its folder.
-            fixed: boundaries that are known, such as {"abdomen/chest": -120.0} in mm along S.
+            fixed: boundaries that are known, such as {"abdomen/chest": -120.0} in mm along S. None: those that were
+                set in this volume before stay, unless it was moved; {}: the network decides them all.
             interactive: the user may be asked to have missing packages installed; otherwise that is an error.
 
         Returns:
@@ -432,14 +416,14 @@ class MRFieldOfViewLogic(ScriptedLoadableModuleLogic):
 
         Raises:
             ValueError: the volume, the model or a boundary is not what it should be. PackagesError: a package is
-            missing. The scene is left as it was.
+            missing. RuntimeError: the panel is computing. The scene is left as it was.
         """
-        image_of(inputVolume)
+        volumes.image_of(inputVolume)
         self.requirePackages(interactive)
         self.startVolumes([inputVolume], model, fixed)
-        result = self._task.wait()[0]
+        result = self._wait()[0]
         if result.error:
-            raise NodeError(result.error)
+            raise volumes.NodeError(result.error)
         return result
 
     def processFolder(self, folder, model=TASK, interactive=False):
@@ -450,28 +434,39 @@ class MRFieldOfViewLogic(ScriptedLoadableModuleLogic):
         """
         self.requirePackages(interactive)
         self.startFolder(folder, model)
-        return self._task.wait()
+        return self._wait()
 
     def startVolumes(self, volumeNodes, model=TASK, fixed=None):
         """Begins to classify volumes in another process; `pollProcess` goes on with it."""
-        self.cancelProcess()
-        self._task = VolumesTask(fieldofview.show)
-        self._task.start(volumeNodes, model, fixed or {})
+        self._start(VolumesTask(fieldofview.show), volumeNodes, model, fixed)
 
     def startFolder(self, folder, model=TASK):
         """Begins to classify the volumes in a folder in another process; `pollProcess` goes on with it."""
-        self.cancelProcess()
-        self._task = FolderTask()
-        self._task.start(folder, model)
+        self._start(FolderTask(), folder, model)
+
+    def _start(self, task, *arguments):
+        if self._isRunning:
+            raise RuntimeError(_("Something is being computed: wait or cancel it."))
+        task.start(*arguments)
+        self._task, self._isRunning = task, True
+
+    def _wait(self):
+        try:
+            return self._task.wait()
+        finally:
+            self._isRunning = False
 
     def pollProcess(self):
         """SlicerHPOLib.background.Status of what was started; volumes of the scene that are finished are shown."""
-        return self._task.poll()
+        status = self._task.poll()
+        self._isRunning = status.state == "running"
+        return status
 
     def cancelProcess(self):
         """Stops what is running, if anything is."""
         if self._task is not None:
             self._task.cancel()
+        self._isRunning = False
 
     def results(self):
         """list of Result of what was started last, as far as it has come."""
@@ -496,18 +491,11 @@ class MRFieldOfViewLogic(ScriptedLoadableModuleLogic):
         Raises:
             ValueError: no room for it between the others, or the volume was moved since it was classified.
         """
-        classification = fieldofview.require_classification(volumeNode)
-        if positionMm is None:
-            found = {boundary.name: boundary.position_mm for boundary in classification.answer.decision.boundaries}
-            positionMm = found[name] if name in found else classification.likeliest_place(name)
-        fieldofview.show(volumeNode, classification.with_boundary(name, positionMm))
+        fieldofview.set_boundary(volumeNode, name, positionMm)
 
     def releaseBoundary(self, volumeNode, *names):
         """Has boundaries decided by the network again."""
-        classification = fieldofview.require_classification(volumeNode)
-        for name in names:
-            classification = classification.with_boundary(name, None)
-        fieldofview.show(volumeNode, classification)
+        fieldofview.release_boundaries(volumeNode, *names)
 
     def roomForBoundaries(self, volumeNode):
         """dict: lowest and highest S in mm at which each boundary can be set between the others that are, by name."""
@@ -536,9 +524,18 @@ class MRFieldOfViewLogic(ScriptedLoadableModuleLogic):
         for name, positionMm in boundaryplanes.dragged(volumeNode).items():
             self.setBoundary(volumeNode, name, positionMm)
 
-    def showResults(self, results):
-        """Table node of what many volumes show, a row a volume."""
-        return fieldofview.show_results(results)
+    def showResults(self):
+        """Table node of `results`, a row a volume."""
+        return resultlist.show_results(self.results(), getattr(self._task, "result_nodes", ()))
+
+    def openResult(self, row):
+        """The volume of a row of that table, shown in the slice views; one from a folder is loaded.
+
+        Raises ValueError if it could not be classified, was removed, or cannot be read any more.
+        """
+        volumeNode = resultlist.volume_of_row(row)
+        show_in_slice_views(volumeNode)
+        return volumeNode
 
     def jumpToRegion(self, volumeNode, region):
         """Centres all slice views on the middle of a region. Raises ValueError if the volume has no such region."""

@@ -17,14 +17,15 @@ def a_volume(scene=None, name="scan", tilt_degrees=0.0, left_handed=False):
     return volume_node_of(Image(voxels, matrix), name)
 
 
-def slice_arrays(shown=("pelvis", "abdomen", "chest")):
-    """What the network could have read off `a_volume`: 60 slices of 5 mm from S = -97.5 mm, all with tissue."""
+def slice_arrays(shown=("pelvis", "abdomen", "chest"), low=-100.0, high=200.0):
+    """What the network could have read off `a_volume`: 60 slices from S = -100 to 200 mm, all with tissue."""
     from SlicerHPOLib.fieldofview.regions import CLASSES
 
     labels = np.repeat([CLASSES.index(name) for name in shown], 60 // len(shown))
     probabilities = np.full((60, len(CLASSES)), 0.02)
     probabilities[np.arange(60), labels] = 0.9
-    return {"positions_mm": -97.5 + 5.0 * np.arange(60), "tissue": np.ones(60, bool), "probabilities": probabilities}
+    positions = low + (high - low) / 60 * (0.5 + np.arange(60))
+    return {"positions_mm": positions, "tissue": np.ones(60, bool), "probabilities": probabilities}
 
 
 def a_classification(volume_node, shown=("pelvis", "abdomen", "chest")):
@@ -38,7 +39,7 @@ def a_classification(volume_node, shown=("pelvis", "abdomen", "chest")):
 
 
 class QuickTask:
-    """In the place of `BackgroundTask`: the answer of `a_classification` after some polls, or an error.
+    """In the place of `BackgroundTask`: after some polls pelvis, abdomen and chest, a third each, or an error.
 
     Attributes:
         polls: how often it says that it runs; None for ever. failure: message of the error. warnings: of the answer.
@@ -70,7 +71,10 @@ class QuickTask:
 
         if self.failure:
             raise TaskError(self.failure)
-        arrays = slice_arrays()
+        image = self._request.image
+        corners = np.array(np.meshgrid(*[(-0.5, n - 0.5) for n in image.shape[::-1]])).reshape(3, 8).T
+        s = image.ras_of(corners)[:, 2]
+        arrays = slice_arrays(low=s.min(), high=s.max())
         return Answer({"decision": asdict(DecisionModel(min_length_mm=20))}, arrays, self.warnings)
 
     def cancel(self):

@@ -2,7 +2,7 @@
 
 import qt
 from slicer.i18n import tr as _
-from SlicerHPOLib.mrml.fieldofview import SEGMENTS, tenths
+from SlicerHPOLib.mrml.fieldofview import LABELS, SEGMENTS, tenths
 
 
 class RegionTable:
@@ -31,12 +31,12 @@ class RegionTable:
     def region(self, row):
         """The region of a row, or ""."""
         item = self._table.item(row, 0)
-        return item.text() if item else ""
+        return item.data(qt.Qt.UserRole) if item else ""
 
     def _fill(self, row, region):
         percent = round(100 * region.confidence)
         cells = (
-            region.name,
+            LABELS[region.name],
             f"{tenths(region.from_mm)}",
             f"{tenths(region.to_mm)}",
             f"{tenths(region.length_mm)}",
@@ -50,6 +50,7 @@ class RegionTable:
             if column:
                 item.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
             self._table.setItem(row, column, item)
+        self._table.item(row, 0).setData(qt.Qt.UserRole, region.name)
         self._table.item(row, 0).setIcon(_swatch(region.name))
         if percent < self.LOW_CONFIDENCE:
             confidence = self._table.item(row, self.CONFIDENCE_COLUMN)

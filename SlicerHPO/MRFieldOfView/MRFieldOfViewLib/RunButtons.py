@@ -63,7 +63,9 @@ class RunButtons:
         self.say("")
 
     def say(self, text):
-        """Hides the progress bar and shows a text, or nothing."""
+        """Hides the progress bar and shows a text, or nothing; what runs goes on to show how far it is."""
+        if self.pressed is not None:
+            return
         self._progressBar.visible = False
         self._statusLabel.text = text
         self._statusLabel.visible = bool(text)

@@ -62,7 +62,9 @@ def finish(logic):
 def test_a_folder_is_answered_without_loading_it_and_a_turned_mirrored_moved_twin_gets_the_same_answer(
     logic, scene, tmp_path
 ):
+    import slicer
     from SlicerHPOLib.files import SAMPLES
+    from SlicerHPOLib.image import read_image
     from SlicerHPOLib.results import COLUMNS
 
     folder = tmp_path / "scans"
@@ -74,6 +76,17 @@ def test_a_folder_is_answered_without_loading_it_and_a_turned_mirrored_moved_twi
     assert broken.error
     assert not pelvis.error
     assert names(scene) == before
+
+    logic.showResults()
+    with pytest.raises(ValueError, match=r"broken\.nii\.gz: "):
+        logic.openResult(0)
+    loaded = logic.openResult(1)
+    assert loaded.GetName() == "pelvis-t2-axial.nii.gz"
+    assert logic.openResult(1) is loaded
+    np.testing.assert_array_equal(
+        slicer.util.arrayFromVolume(loaded), read_image(folder / "pelvis-t2-axial.nii.gz").voxels
+    )
+    scene.RemoveNode(loaded)
 
     logic.exportCsv([broken, pelvis], tmp_path / "regions.csv")
     with open(tmp_path / "regions.csv", newline="") as file:
@@ -197,6 +210,24 @@ def test_a_boundary_can_be_set_kept_added_and_released(logic, classified):
     assert [region.to_mm for region in logic.result(classified).regions] == [0.0, 100.0, 200.0]
 
 
+def test_boundaries_that_were_set_stay_when_the_volume_is_classified_again(logic, quick):
+    volume = a_volume()
+    logic.process(volume)
+    logic.setBoundary(volume, "abdomen/chest", 60.0)
+    assert logic.process(volume).fixed == {"abdomen/chest": 60.0} == logic.result(volume).fixed
+    assert logic.process(volume, fixed={"pelvis/abdomen": -20.0}).fixed == {"pelvis/abdomen": -20.0}
+    assert logic.process(volume, fixed={}).fixed == {}
+
+
+def test_boundaries_of_a_volume_that_was_moved_are_decided_anew_and_that_is_said(logic, quick):
+    volume = a_volume()
+    logic.process(volume)
+    logic.setBoundary(volume, "abdomen/chest", 60.0)
+    volume.SetOrigin(0, 0, 20)
+    assert logic.process(volume).fixed == {}
+    assert "moved after you had set boundaries" in logic.warnings()[0]
+
+
 def test_a_boundary_that_cannot_be_changes_nothing(logic, classified):
     before = logic.result(classified)
     low, high = logic.roomForBoundaries(classified)["abdomen/chest"]
@@ -298,9 +329,44 @@ def test_volumes_are_shown_one_after_the_other_and_failures_named(logic, scene, 
     assert "constant volume" in logic.results()[1].error
     assert "3 of 3: second: classifying slices" in texts
     assert fractions == sorted(fractions)
-    table = logic.showResults(logic.results())
+    table = logic.showResults()
     assert table.GetTable().GetValue(0, 1).ToString() == "chest, abdomen, pelvis"
-    assert logic.showResults([]) is table
+    assert logic.showResults() is table
+
+
+def test_a_row_of_the_results_leads_to_its_volume(logic, scene, quick):
+    import slicer
+
+    first, second = a_volume(name="same name"), a_volume(name="same name")
+    second.SetOrigin(0, 0, 100)
+    logic.startVolumes([first, second])
+    finish(logic)
+    logic.showResults()
+    assert logic.openResult(1) is second
+    composite = slicer.app.layoutManager().sliceWidget("Red").mrmlSliceCompositeNode()
+    assert composite.GetBackgroundVolumeID() == second.GetID()
+    scene.RemoveNode(first)
+    with pytest.raises(ValueError, match="same name is no longer in the scene"):
+        logic.openResult(0)
+    with pytest.raises(ValueError, match="no row 3"):
+        logic.openResult(2)
+    logic.startVolumes([second])
+    finish(logic)
+    logic.showResults()
+    assert logic.openResult(0) is second
+
+
+def test_the_panels_run_is_not_thrown_away_by_a_script(logic, quick):
+    quick.polls = None
+    volume = a_volume()
+    logic.startVolumes([volume])
+    logic.pollProcess()
+    with pytest.raises(RuntimeError, match="wait or cancel it"):
+        logic.process(a_volume(name="other"))
+    assert len(quick.running) == 1
+    logic.cancelProcess()
+    quick.polls = 2
+    assert logic.process(volume).regions
 
 
 @pytest.mark.parametrize("when", ["before its turn", "while it is classified", "all at once"])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from kidneys import TaskAtHand, centre_of, matrix_of, volume
 
-SAMPLES = Path(__file__).resolve().parents[2] / "Resources" / "SampleData" / "kidney"
+SAMPLES = Path(__file__).resolve().parents[3] / "Resources" / "SampleData" / "kidney"
 TURN = (0.3, -0.2, 0.4)
 MOVE = matrix_of((0.5, 0.1, -0.3), (1, 1, 1))
 LEFT_HANDED = matrix_of(TURN) @ np.diag([1, -1, 1, 1])
