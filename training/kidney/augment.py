@@ -13,7 +13,9 @@ REORDERED = 0.05  # part of the batches whose axes change their order: rare, as 
 TURN = 0.2  # radians, standard deviation of the angle about each axis
 LOG_SCALE = (-0.2, 0.2)
 SHIFT = 0.12  # of the volume's half width
-NOISE, COVERED = 0.08, 0.15
+NOISE = 0.08
+BOXED = 0.15  # part of the volumes that are cut to a box, as some scanners export them
+LENGTHS = (0.5, 1.0)  # of such a box, in a volume's
 
 
 def augment(
@@ -54,6 +56,7 @@ def augment(
     distances = functional.grid_sample(distances, grid, padding_mode="border", align_corners=False)
     distances = distances / scale[:, :, None, None, None]
 
+    images = images * torch.where(some(BOXED * strength) > 0, _boxes(n, images.shape[-1], generator), 1)
     box = (..., *shown_box(images))  # two thirds of a volume of ultrasound are outside of its sector
     inner = images[box]
     shown = inner > 0
@@ -70,6 +73,14 @@ def augment(
     images = torch.zeros_like(images)
     images[box] = torch.where(shown, inner.clamp(0, 1), 0)
     return images, distances
+
+
+def _boxes(n: int, size: int, generator: torch.Generator) -> torch.Tensor:
+    """(n, 1, size, size, size): 1 in a box somewhere in each volume, 0 around it."""
+    half = (LENGTHS[0] + (LENGTHS[1] - LENGTHS[0]) * torch.rand(n, 3, 1, generator=generator)) / 2
+    middle = half + (1 - 2 * half) * torch.rand(n, 3, 1, generator=generator)
+    inside = ((torch.linspace(0, 1, size) - middle).abs() <= half).float()
+    return torch.einsum("nd,nh,nw->ndhw", *inside.unbind(1))[:, None]
 
 
 def shown_box(images: torch.Tensor) -> tuple[slice, slice, slice]:

@@ -4,8 +4,8 @@ Every volume is looked at on one cubic grid: 80 x 80 x 80 voxels centred on the 
 2019, section 4.4). A child's volume is small, and so is its kidney: `fitted_grid` takes voxels of 2 or 3 mm where the
 volume fits. Its axes are the volume's own, in the order and direction closest to R, A, S; `upright` then exchanges them
 so that the probe is above, however the volume was stored: shadows run down, and the network need not learn every
-orientation. The result goes back as an implicit function, interpolated by cubic splines, so that its
-surface is smooth at any resolution.
+orientation. A box of voxels does not show where its probe was: it has six `orientations`. The result goes back as an
+implicit function, interpolated by cubic splines, so that its surface is smooth at any resolution.
 
 Both ways are separable (grid and volume have parallel axes): one small matrix of weights an axis.
 """
@@ -102,27 +102,37 @@ def to_grid(image: Image, grid: Grid) -> np.ndarray:
     return (np.clip(scaled, 0, 1) * seen).astype(np.float32)
 
 
-def upright(volume: np.ndarray, grid: Grid) -> tuple[np.ndarray, Grid]:
+def beam_of(volume: np.ndarray) -> tuple[int, bool] | None:
+    """Along which axis of a volume (k, j, i) the beam runs, and whether towards its start; None where that is unknown.
+
+    The probe is where the field of view is narrow: along the beam, its voxels are skewed towards the far end. In a box
+    they are along no axis.
+    """
+    skewness = [_spread_and_skewness(volume > VISIBLE, axis)[1] for axis in range(3)]
+    depth = int(np.abs(skewness).argmax())
+    return None if abs(skewness[depth]) < LEAST_SKEWNESS else (depth, skewness[depth] > 0)
+
+
+def upright(volume: np.ndarray, grid: Grid, beam: tuple[int, bool] | None = None) -> tuple[np.ndarray, Grid]:
     """The same voxels with axes exchanged and reversed so that the beam runs along k, from the probe down, and the
     field of view is widest along i.
 
-    The probe is where the field of view is narrow: along the beam, its voxels are skewed towards the far end. Where
-    they are along no axis (a box), the order stays.
-
     Args:
-        volume: (k, j, i) on the grid, above `VISIBLE` in the field of view.
+        volume: (k, j, i) on the grid, above `VISIBLE` in the field of view. beam: as of `beam_of`, by default what that
+            finds; where it is unknown, the order stays.
 
     Returns:
         A view of the volume, and its grid, as right- or left-handed as the one given.
     """
-    spread, skewness = np.transpose([_spread_and_skewness(volume > VISIBLE, axis) for axis in range(3)])
-    depth = int(np.abs(skewness).argmax())
-    if abs(skewness[depth]) < LEAST_SKEWNESS:
+    beam = beam or beam_of(volume)
+    if beam is None:
         return volume, grid
+    depth, reverse = beam
+    spread = [_spread_and_skewness(volume > VISIBLE, axis)[0] for axis in range(3)]
     across = sorted((axis for axis in range(3) if axis != depth), key=lambda axis: spread[axis])
     order = (depth, *across)
     new_from_old = np.eye(3)[list(order)]
-    flipped = [0] if skewness[depth] > 0 else []
+    flipped = [0] if reverse else []
     if np.linalg.det(new_from_old) * (-1) ** len(flipped) < 0:
         flipped.append(1)  # keeps the hand: no kidney becomes its mirror image
     matrix = grid.ijk_to_ras[:, [*(2 - axis for axis in reversed(order)), 3]]
@@ -131,6 +141,13 @@ def upright(volume: np.ndarray, grid: Grid) -> tuple[np.ndarray, Grid]:
         matrix[:, 3] += matrix[:, 2 - axis] * (shape[axis] - 1)
         matrix[:, 2 - axis] *= -1
     return np.flip(volume.transpose(order), flipped), Grid(matrix, shape)
+
+
+def orientations(volume: np.ndarray, grid: Grid) -> list[tuple[np.ndarray, Grid]]:
+    """The volume upright; where the beam is unknown, for each of the six directions that it may have."""
+    beam = beam_of(volume)
+    beams = [beam] if beam else [(axis, reverse) for axis in range(3) for reverse in (False, True)]
+    return [upright(volume, grid, beam) for beam in beams]
 
 
 def field_of_view(volume: np.ndarray) -> np.ndarray:

@@ -20,7 +20,7 @@ from ..bundle import Bundle, BundleError, find_bundle, read_bundle
 from ..image import Image
 from ..job import Job
 from .corrections import Corrector
-from .grid import Grid, fitted_grid, to_grid, upright
+from .grid import Grid, fitted_grid, orientations, to_grid
 from .points import Points
 from .segmentation import KidneySegmentation, SegmentationError, one_piece
 from .session import NO_POINTS, FoundKidney, KidneySession
@@ -121,13 +121,15 @@ class KidneySegmenter:
         check_request(image, method, seed_point_mm)
         job.progress(0.0, "resampling")
         grid = fitted_grid(image, self.spacings_mm, self.size)
-        volume, grid = upright(to_grid(image, grid), grid)
-        volume = np.ascontiguousarray(volume)  # torch takes no reversed axes
+        turned = [  # torch takes no reversed axes
+            (np.ascontiguousarray(volume), its_grid) for volume, its_grid in orientations(to_grid(image, grid), grid)
+        ]
         job.progress(0.2, "finding the kidney")
         if method == "classical":
+            volume, grid = turned[0]
             found = self._classical(image, grid, volume, np.array(seed_point_mm, float), job.part(0.2, 1.0))
         else:
-            found = self._by_network(image, grid, volume, method)
+            found = self._by_network(image, turned, method, job.part(0.2, 1.0))
         job.progress(1.0, "resampling the result")
         return found
 
@@ -191,11 +193,19 @@ class KidneySegmenter:
         """mm of the grid for each mm of the network, which sees every grid as one of its own spacing."""
         return float(grid.spacing_mm[0]) / self.network.plan.spacing_mm
 
-    def _by_network(self, image: Image, grid: Grid, volume: np.ndarray, method: str) -> FoundKidney:
+    def _by_network(self, image: Image, turned: list[tuple[np.ndarray, Grid]], method: str, job: Job) -> FoundKidney:
+        """What the network finds in the orientation in which it expects the best fit."""
         import torch
 
+        answers = []
         with torch.inference_mode():
-            deformation = self.network(torch.from_numpy(volume)[None, None].to(self.network.template_modes.device))
+            for n, (volume, _) in enumerate(turned):
+                job.progress(n / len(turned), "finding the kidney")
+                answers.append(
+                    self.network(torch.from_numpy(volume)[None, None].to(self.network.template_modes.device))
+                )
+            best = max(range(len(turned)), key=lambda n: float(answers[n].quality))
+            deformation, grid = answers[best], turned[best][1]
             scores, phi = deformation.scores[0, 0].cpu().numpy(), deformation.phi[0, 0].cpu().numpy()
             phi = self._scale(grid) * phi
             least_jacobian = float(deformation.least_jacobian())

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from scipy.ndimage import map_coordinates
 from scipy.spatial.transform import Rotation
 from SlicerHPOLib.image import Image, ImageError
-from SlicerHPOLib.kidney.grid import Grid, field_of_view, to_grid, to_native, upright, working_grid
+from SlicerHPOLib.kidney.grid import Grid, field_of_view, orientations, to_grid, to_native, upright, working_grid
 
 
 def an_image(shape=(20, 24, 28), spacing=(2.0, 3.0, 4.0), origin=(5.0, -7.0, 11.0), rotation=None, seed=0):
@@ -204,6 +204,22 @@ def test_a_box_has_no_upright_position_and_stays():
     turned, same = upright(volume, grid)
     assert turned is volume and same is grid
     assert upright(np.zeros((5, 5, 5)), grid)[1] is grid
+
+
+def test_a_box_is_looked_at_in_all_six_directions_and_a_cone_in_its_own():
+    volume = np.zeros((12, 12, 12))
+    volume[2:9, 3:11, 1:12] = np.random.default_rng(1).uniform(0.2, 1, (7, 8, 11))
+    grid = Grid(np.diag([2.0, 2.0, 2.0, 1.0]), volume.shape)
+    found = orientations(volume, grid)
+    downwards = {tuple(np.rint(its_grid.ijk_to_ras[:3, 2] / 2).astype(int)) for _, its_grid in found}
+    assert downwards == {tuple(sign * row) for sign in (1, -1) for row in np.eye(3, dtype=int)}
+    for turned, its_grid in found:
+        assert np.linalg.det(its_grid.ijk_to_ras) > 0
+        at = np.argwhere(turned > 0)[::31]
+        there = np.rint(grid.voxel_of(its_grid.ras_of(at))).astype(int)
+        np.testing.assert_array_equal(turned[tuple(at.T)], volume[tuple(there.T)])
+    ((turned, _),) = orientations(a_cone(), Grid(np.eye(4), a_cone().shape))
+    np.testing.assert_array_equal(turned, upright(a_cone(), Grid(np.eye(4), a_cone().shape))[0])
 
 
 def test_shadows_and_cysts_are_seen_and_what_is_beside_the_cone_is_not():

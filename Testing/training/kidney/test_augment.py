@@ -2,7 +2,7 @@ import numpy as np
 import torch
 from SlicerHPOLib.kidney.transforms import centre_of, points_of
 
-from training.kidney.augment import augment, noise_volumes
+from training.kidney.augment import _boxes, augment, noise_volumes
 
 SIZE = 40
 
@@ -46,6 +46,17 @@ def test_without_strength_volumes_are_only_mirrored():
         flips = [images[0].flip(axes) for axes in ([], [2], [3], [2, 3])]
         assert any(torch.allclose(volume, flip, atol=1e-5) for flip in flips)
         torch.testing.assert_close(ball, distances[0], atol=1e-4, rtol=0)
+
+
+def test_some_volumes_are_cut_to_a_box():
+    images, distances = torch.full((80, 1, 16, 16, 16), 0.8), torch.zeros(80, 1, 16, 16, 16)
+    cut, _ = augment(images, distances, torch.Generator().manual_seed(2), strength=1e-6)
+    assert (cut == 0).sum() == 0  # as nothing is
+    boxes = _boxes(80, 16, torch.Generator().manual_seed(2))
+    for box in boxes[:, 0]:
+        lengths = [int(box.amax([a for a in range(3) if a != axis]).sum()) for axis in range(3)]
+        assert box.sum() == np.prod(lengths) and all(7 <= length <= 16 for length in lengths)
+    assert len({float(box.sum()) for box in boxes}) > 40
 
 
 def test_what_is_outside_of_the_field_of_view_stays_dark():
