@@ -1,6 +1,6 @@
 """The interactive segmenter: what it answers, that points hold in their voxels, and that nothing is half done."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -137,6 +137,28 @@ def test_a_volume_is_segmented_with_the_probe_at_either_end(narrow_end):
     seen = (aside < 15 + 45 * depth) | (image.voxels > 0)
     cone = Image(np.where(seen, image.voxels, -12.01), image.ijk_to_ras)
     assert dice(segmenter().segment(cone).mask > 0, image.voxels > 0) > 0.95
+
+
+@pytest.mark.parametrize(
+    ("offset_mm", "down"), [((22, 2, 1), (-1, 0, 0)), ((1, -20, 2), (0, 1, 0)), ((0, 2, 21), (0, 0, -1))]
+)
+def test_of_the_directions_that_a_box_may_have_the_one_of_the_best_expected_fit_is_taken(offset_mm, down):
+    s, image = segmenter(), volume(offset_mm=offset_mm)
+    network = s.network
+
+    class Shallow:  # expects the better fit the nearer the kidney is to the probe
+        def __getattr__(self, name):
+            return getattr(network, name)
+
+        def __call__(self, given):
+            found = network(given)
+            at = (found.phi[0, 0] > 0).nonzero()[:, 0].float().mean()
+            return replace(found, quality=-at[None])
+
+    s.network = Shallow()
+    result = s.segment(image)
+    np.testing.assert_allclose(result.grid.ijk_to_ras[:3, 2] / 4.0, down, atol=1e-6)
+    assert dice(result.mask > 0, image.voxels > 0) > 0.9
 
 
 def test_a_volume_turned_in_space_gets_the_same_voxels():
