@@ -8,12 +8,15 @@ import torch
 from SlicerHPOLib.kidney.transforms import rotation_matrix
 from torch.nn import functional
 
+from .repaint import repainted
+
 MIRRORED = (3, 4)  # across the beam: there are left and right kidneys, and probes held either way round
 REORDERED = 0.05  # part of the batches whose axes change their order: rare, as what is learned of depth is lost in them
 TURN = 0.2  # radians, standard deviation of the angle about each axis
 LOG_SCALE = (-0.2, 0.2)
 SHIFT = 0.12  # of the volume's half width
 NOISE = 0.08
+REPAINTED = 0.6  # part of the volumes of which only the shapes are kept
 BOXED = 0.15  # part of the volumes that are cut to a box, as some scanners export them
 LENGTHS = (0.5, 1.0)  # of such a box, in a volume's
 
@@ -60,6 +63,8 @@ def augment(
     box = (..., *shown_box(images))  # two thirds of a volume of ultrasound are outside of its sector
     inner = images[box]
     shown = inner > 0
+    for k in some(REPAINTED * strength).flatten().nonzero()[:, 0].tolist():
+        inner[k, 0] = repainted(shown[k, 0], distances[box][k, 0], generator)
     smooth = functional.avg_pool3d(inner, 3, 1, 1)
     inner = inner + some(0.4 * strength) * uniform(-0.4, 1.0) * (smooth - inner)  # sharper or smoother
     field = torch.randn(n, 1, 4, 4, 4, generator=generator)
