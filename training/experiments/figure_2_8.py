@@ -89,7 +89,7 @@ def searches(
     """
     file = Path(out) / "searches.csv"
     known = read(file)
-    wanted = [(name, method, seed, float(budget)) for method in methods for seed in range(runs)]
+    wanted = [(name, method, seed, float(budget)) for seed in range(runs) for method in methods]
     for done, key in enumerate(wanted):
         if key not in known:
             _, method, seed, _ = key

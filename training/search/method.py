@@ -10,7 +10,6 @@ search is resumed by telling a new method all that was observed: `tell` takes tr
 
 from __future__ import annotations
 
-import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
@@ -21,6 +20,8 @@ from .feasibility import Limit, within
 
 if TYPE_CHECKING:
     from .space import Configuration, Space
+
+LARGEST = float(np.finfo(np.float32).max)  # of a loss; its square is a number, too
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,8 @@ class Observation:
     """What came of a suggestion.
 
     configuration, trial, resource: of the suggestion. loss: to be minimised; None: the trial failed, which is also
-    what a loss that is not finite means. cost_s: seconds that the training took. reason: why it failed.
+    what a loss means that is not finite in single precision. cost_s: seconds that the training took. reason: why it
+    failed.
     """
 
     configuration: Configuration
@@ -48,7 +50,7 @@ class Observation:
     reason: str | None = None
 
     def __post_init__(self):
-        if self.loss is not None and not math.isfinite(self.loss):
+        if self.loss is not None and not abs(self.loss) <= LARGEST:  # NaN is not
             object.__setattr__(self, "reason", self.reason or f"the loss is {self.loss}")
             object.__setattr__(self, "loss", None)
 

@@ -26,7 +26,7 @@ from .importance import Importance, importance
 from .kernel import matern_52
 from .method import Observation
 from .space import Configuration, Space
-from .study import observation_of
+from .study import ended, observation_of
 from .surrogate import Surrogate
 from .time_kernel import Decaying, with_time
 from .transform import identity, logarithm
@@ -200,25 +200,25 @@ def read(storage: str | Path, name: str | None = None) -> Record:
                 f"{storage} has {what}, name one of: {', '.join(names)}." if names else f"{storage} has no study."
             )
         study = optuna.load_study(study_name=name, storage=backend)
-        described, records = study.user_attrs, study.get_trials(deepcopy=False)
+        described = study.user_attrs
     except (SQLAlchemyError, ValueError, KeyError, TypeError, UnicodeError) as error:
         if isinstance(error, _NoStudyError):
             raise
         raise ValueError(f"{storage} is no study (a journal or a database of Optuna's): {error}.") from error
     if "space" not in described:
         raise ValueError(f"The study {name!r} in {storage} was not made by this project's searches: it has no space.")
-    ended = sorted((r for r in records if r.state.is_finished()), key=lambda r: (r.datetime_complete, r.number))
-    running = sum(r.state == TrialState.RUNNING for r in records)
-    if not ended:
+    records = ended(study)
+    running = len(study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)))
+    if not records:
         raise ValueError(f"The study {name!r} in {storage} has no results yet ({running} trainings are running).")
     start = min(r.datetime_start for r in records if r.datetime_start is not None)
     return Record(
         name,
         Space.from_json(described["space"]),
         described.get("settings", {}),
-        tuple(observation_of(r) for r in ended),
-        np.array([n for n, r in enumerate(ended) if r.state == TrialState.COMPLETE], int),
-        np.array([(r.datetime_complete - start).total_seconds() for r in ended]),
+        tuple(observation_of(r) for r in records),
+        np.array([n for n, r in enumerate(records) if r.state == TrialState.COMPLETE], int),
+        np.array([(r.datetime_complete - start).total_seconds() for r in records]),
         running,
     )
 

@@ -27,6 +27,7 @@ from .space import Continuous, Integer, Space
 if TYPE_CHECKING:
     import optuna
 
+JOURNAL = b'{"op_code":'  # how Optuna's journals begin
 HOPELESS = 10  # failures without any success after which something other than the configurations is wrong
 
 
@@ -108,7 +109,7 @@ class Study:
                 its reason; `Cancelled` and Ctrl-C leave the training to whoever goes on.
 
         Raises:
-            ValueError: the first trainings all failed.
+            ValueError: all trainings failed, or the first `HOPELESS`.
         """
         start, before = time.monotonic(), len(self.observations)
         while (done := len(self.observations)) < trainings and (suggestions := self.ask()):
@@ -117,9 +118,8 @@ class Study:
             text = f"training {done + 1} of {trainings}" + (f", best {best.loss:.4g}" if best else "")
             job.progress(done / trainings, text + (f", {left / 60:.0f} min left" if done > before else ""))
             self.tell(_trained(train, suggestions[0]))
-            failed = self.observations
-            if len(failed) >= HOPELESS and all(observation.failed for observation in failed):
-                raise ValueError(f"All {len(failed)} trainings failed, the last because: {failed[-1].reason}.")
+            self._stop_if_hopeless(HOPELESS)
+        self._stop_if_hopeless(1)
         return self.best
 
     @property
@@ -128,6 +128,11 @@ class Study:
         full = getattr(self.method, "resource", None)
         finished = [o for o in self.observations if not o.failed and o.resource in (None, full)]
         return min(finished, key=lambda o: o.loss, default=None)
+
+    def _stop_if_hopeless(self, least: int) -> None:
+        results = self.observations
+        if len(results) >= least and all(observation.failed for observation in results):
+            raise ValueError(f"All {len(results)} trainings failed, the last because: {results[-1].reason}.")
 
     def _catch_up(self) -> None:
         """Tell the method what is in the storage and new to it, in the order in which it came."""
@@ -149,8 +154,7 @@ class Study:
                     self._left.append(suggestion)
 
     def _finished(self) -> list[optuna.trial.FrozenTrial]:
-        records = self.optuna.get_trials(deepcopy=False)
-        return sorted((r for r in records if r.state.is_finished()), key=lambda r: (r.datetime_complete, r.number))
+        return ended(self.optuna)
 
     def _record(self, entry: Suggestion | Observation) -> optuna.trial.Trial:
         """Optuna's trial, to write to."""
@@ -202,6 +206,16 @@ def _running(space: Space, suggestion: Suggestion) -> optuna.trial.FrozenTrial:
     )
 
 
+def ended(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
+    """The trainings that have a result, in the order in which it came. One that two workers both did, having asked a
+    database at the same moment, counts as the first of them."""
+    records = [record for record in study.get_trials(deepcopy=False) if record.state.is_finished()]
+    first: dict[tuple[int, float | None], optuna.trial.FrozenTrial] = {}
+    for record in sorted(records, key=lambda r: (r.datetime_complete, r.number)):
+        first.setdefault((record.user_attrs["trial"], record.user_attrs["resource"]), record)
+    return list(first.values())
+
+
 def observation_of(record: optuna.trial.FrozenTrial) -> Observation:
     """What came of a training, from Optuna's trial of it."""
     attributes = record.user_attrs
@@ -234,7 +248,7 @@ def _opened(storage: str) -> tuple[Callable, optuna.storages.BaseStorage]:
             yield
 
     with locked():
-        _drop_unfinished_line(path)
+        _keep_whole_lines(path)
         try:
             return locked, JournalStorage(JournalFileBackend(str(path), lock_obj=_NoLock()))
         except (ValueError, KeyError) as error:
@@ -251,13 +265,18 @@ class _NoLock:
         pass
 
 
-def _drop_unfinished_line(path: Path) -> None:
-    """A process that is killed while it writes leaves half a line, which Optuna refuses to read past."""
-    if path.exists():
-        content = path.read_bytes()
-        end = content.rfind(b"\n") + 1
-        if end < len(content):
-            os.truncate(path, end)
+def _keep_whole_lines(path: Path) -> None:
+    """A process that is killed while it writes leaves half a line, which Optuna refuses to read past.
+
+    Raises:
+        ValueError: the file is no journal; it is left as it is.
+    """
+    content = path.read_bytes() if path.exists() else b""
+    if not JOURNAL.startswith(content[: len(JOURNAL)]):
+        raise ValueError(f"{path} is no journal of studies: give another name, or the address of a database.")
+    end = content.rfind(b"\n") + 1
+    if end < len(content):
+        os.truncate(path, end)
 
 
 def _worker() -> str:

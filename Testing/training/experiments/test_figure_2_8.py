@@ -57,7 +57,7 @@ def test_searches_go_on_with_what_the_folder_has(tmp_path, monkeypatch):
     done = []
     monkeypatch.setattr(figure_2_8, "search", lambda *args: done.append(args) or search(*args))
     again = searches("t", table, tmp_path, 3, 4, methods)
-    assert len(done) == 2 and list(again) == [("t", name, seed, 4.0) for name in methods for seed in range(3)]
+    assert len(done) == 2 and list(again) == [("t", name, seed, 4.0) for seed in range(3) for name in methods]
     for key in first:
         np.testing.assert_allclose(again[key].drawn, first[key].drawn, rtol=1e-4)
     searches("other", table, tmp_path, 1, 4, methods)
