@@ -14,6 +14,12 @@ FIGURES = {
     "figure-2.10": "loss of the best model",
 }
 
+OF_STUDY = {
+    "figure-2.15": "the course of the field-of-view search, and what its networks weigh",
+    "table-2.6": "the best networks of the field-of-view search",
+    "table-2.8": "what each value of a hyper-parameter is worth in the field-of-view search",
+}
+
 
 def add_commands(verb) -> None:
     """Define them; see `training.__main__`."""
@@ -73,6 +79,12 @@ def add_commands(verb) -> None:
     command.add_argument("--runs", type=int, default=20, help="searches by each method")
     command.add_argument("--first", type=int, default=0, metavar="SEED", help="of the first of them")
     command.add_argument("--out", default="out/failures", metavar="DIR", help="goes on with what it has")
+
+    for name, text in OF_STUDY.items():
+        command = verb("reproduce", name, _of_study, text)
+        command.add_argument("--study", required=True, metavar="FILE", help="of `search fieldofview`; it may still run")
+        command.add_argument("--out", default=f"out/{name}", metavar="DIR")
+        command.set_defaults(table=name)
 
 
 def _input_size(options, job: Job) -> None:
@@ -139,6 +151,24 @@ def _failures(options, job: Job) -> None:
 
     methods, seeds = OURS | (THEIRS if options.rivals else {}), range(options.first, options.first + options.runs)
     print(describe(sample_efficiency({"memory": failing_table()}, options.out, seeds, methods, job=job)))
+
+
+def _of_study(options, job: Job) -> None:
+    from ..search.report import read
+    from . import figure_2_15, table_2_6, table_2_8
+
+    record = read(options.study)
+    if options.table == "figure-2.15":
+        paths, text = figure_2_15.write(record, options.out), figure_2_15.describe(record)
+    elif options.table == "table-2.6":
+        found = table_2_6.networks(record)
+        paths, text = table_2_6.write(found, options.out), table_2_6.describe(found)
+    else:
+        rows = table_2_8.table_2_8(record)
+        paths, text = table_2_8.write(rows, options.out), table_2_8.describe(rows)
+    for path in paths:
+        print(path)
+    print(text)
 
 
 def _curves(path: str | None):
