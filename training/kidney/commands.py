@@ -81,6 +81,7 @@ def add_commands(verb) -> None:
     command.add_argument("--model", default=str(BUNDLE), metavar="NAME|DIR")
     command.add_argument("--volumes", type=int, default=30, help="of adults, of children, and without a kidney each")
     command.add_argument("--masks", metavar="DIR", help="folder of kidney masks to take the shapes from")
+    command.add_argument("--plain", action="store_true", help="subjects of a plainer simulation, never trained on")
     command.add_argument("--method", choices=("deformation", "unet", "classical"), default="deformation")
     command.add_argument("--clicks", action="store_true", help="run the click robot too")
 
@@ -166,7 +167,7 @@ def _evaluate(options, job: Job) -> None:
     segmenter = KidneySegmenter.load(options.model)
     masks = tuple(source.read() for source in find_images(options.masks)) if options.masks else ()
     cases = []
-    for n, case in enumerate(simulated_cases(options.volumes, TEST_SEED, masks=masks)):
+    for n, case in enumerate(simulated_cases(options.volumes, TEST_SEED, masks=masks, plain=options.plain)):
         job.progress(0.4 * n / (3 * options.volumes), "simulating volumes")
         cases.append(case)
 
@@ -176,7 +177,8 @@ def _evaluate(options, job: Job) -> None:
             yield case
 
     found = report(answers(segmenter, watched(), options.method), segmenter.least_confidence)
-    print(describe(f"simulated subjects, {options.method}", found))
+    subjects = "subjects of the plain simulation" if options.plain else "simulated subjects"
+    print(describe(f"{subjects}, {options.method}", found))
     if options.clicks:
         for curve in clicked(segmenter, [case for case in cases if case.group != "empty"], job=job.part(0.7, 1.0)):
             print(curve)

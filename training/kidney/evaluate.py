@@ -16,8 +16,9 @@ from SlicerHPOLib.job import Job
 from SlicerHPOLib.kidney.segmenter import KidneySegmenter, SegmentationError
 
 from ..parallel import single_threaded_pool
+from ..simulation.plain_ultrasound import plain_ultrasound
 from ..simulation.randomisation import POPULATIONS
-from ..simulation.ultrasound import simulate_ultrasound
+from ..simulation.ultrasound import NO_KIDNEY_MM, simulate_ultrasound
 from .clicks import dice_by_clicks, radial_basis_correction
 from .dataset import phi_on_grid, subject_seed
 from .metrics import Score, score
@@ -39,12 +40,18 @@ class Case:
 
 
 def simulated_cases(
-    count: int, seed: int, groups: Sequence[str] = GROUPS, masks: Sequence[Image] = (), workers: int = 2
+    count: int,
+    seed: int,
+    groups: Sequence[str] = GROUPS,
+    masks: Sequence[Image] = (),
+    plain: bool = False,
+    workers: int = 2,
 ) -> Iterator[Case]:
-    """`count` subjects of each group, as exported by a scanner. masks: kidneys to take the shapes from."""
+    """`count` subjects of each group, as exported by a scanner. masks: kidneys to take the shapes from. plain: of the
+    second simulation, `plain_ultrasound`."""
     jobs = [(group, n) for n in range(count) for group in groups]
     with single_threaded_pool(workers, _keep, (tuple(masks),)) as pool:
-        yield from pool.map(_case, *zip(*jobs, strict=True), repeat(seed))
+        yield from pool.map(_plain_case if plain else _case, *zip(*jobs, strict=True), repeat(seed))
 
 
 _masks: tuple[Image, ...] = ()
@@ -64,6 +71,13 @@ def _case(group: str, index: int, seed: int) -> Case:
         number, population, spacing_mm=spacing, size=None, masks=_masks, kidney=group != EMPTY
     )
     return Case(group, subject.image, subject.phi_mm)
+
+
+def _plain_case(group: str, index: int, seed: int) -> Case:
+    number = subject_seed(seed, GROUPS.index(group) * 100_000 + index)
+    population = POPULATIONS[index % 2] if group == EMPTY else group
+    image, phi_mm = plain_ultrasound(number, population, masks=_masks, kidney=group != EMPTY)
+    return Case(group, image, phi_mm if group != EMPTY else np.full(phi_mm.shape, NO_KIDNEY_MM, np.float32))
 
 
 @dataclass(frozen=True, eq=False)

@@ -26,7 +26,7 @@ from .transform import identity, logarithm, normal_scores
 LARGEST_LISTED = 100_000
 # Less than this, in standard deviations of the losses, is no improvement in a space without end: else a process that is
 # certain near the best is asked there for ever smaller ones.
-MARGIN = 0.01
+MARGIN = 0.0
 # Local search starts from so many of the best configurations, beside random ones.
 BEST = 5
 
