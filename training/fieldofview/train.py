@@ -25,6 +25,7 @@ from .augment import augment
 from .dataset import Slices, batches, load, split_by_volume
 
 CHECKPOINT = "checkpoint.safetensors"
+TOGETHER = 64  # slices validated at once: what fits a processor's cache takes half the time of 256
 REDRAWN_S = 20  # the curves, while epochs are shorter than that
 PANELS = {
     "weighted cross entropy": {"train_loss": "C0-", "validation_loss": "C1-"},
@@ -153,7 +154,7 @@ def train(
             if not np.isfinite(losses[-1]):
                 raise DivergenceError(f"The loss is {losses[-1]} at step {step + 1}, learning rate {rate:g}.")
             job.progress(step / steps, f"epoch {epoch + 1}/{plan.epochs} loss {np.mean(losses[-50:]):.3f}")
-        loss, error = validate(network, plan.architecture, validation, weights)
+        loss, error = validate(network, plan.architecture, validation, weights, plan.precision)
         row = (epoch + 1, rate, float(np.mean(losses)), loss, error, time.monotonic() - started)
         state["curves"].append(dict(zip(COLUMNS, row, strict=True)))
         state["epoch"] = epoch + 1
@@ -213,16 +214,22 @@ def resized(stored: np.ndarray, size: int, device) -> torch.Tensor:
 
 @torch.inference_mode()
 def validate(
-    network: torch.nn.Module, architecture: Architecture, slices: Slices, weights: torch.Tensor
+    network: torch.nn.Module,
+    architecture: Architecture,
+    slices: Slices,
+    weights: torch.Tensor,
+    precision: str = "float32",
 ) -> tuple[float, float]:
     """Weighted cross entropy, and the mean over the classes of the error, on slices as they are."""
     network.eval()
     scores = []
-    for first in range(0, len(slices), 256):
-        part = slice(first, first + 256)
+    for first in range(0, len(slices), TOGETHER):
+        part = slice(first, first + TOGETHER)
         images = resized(slices.images[part], architecture.input_size, weights.device)
         side = torch.from_numpy(slices.side_mm[part]).to(weights.device)
-        scores.append(network(network_batch(images, side, architecture.channels)).float())
+        inputs = network_batch(images, side, architecture.channels)
+        with torch.autocast(weights.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+            scores.append(network(inputs).float())
     labels = torch.from_numpy(slices.labels.astype(np.int64)).to(weights.device)
     scores = torch.cat(scores)
     wrong = (scores.argmax(1) != labels).float()
