@@ -95,6 +95,7 @@ class BayesianHyperband(Combination):
         finished = self._with_time(self.encoded, resource)
         self._losses = Surrogate(finished, kernels, (identity, logarithm), seed)
         self._feasibility = Feasibility(self.encoded, matern_52())
+        self._logged: set[Agreement] = set()
 
     def choose(self, resource: int) -> Configuration | None:
         """See above; at random until there are results."""
@@ -124,14 +125,15 @@ class BayesianHyperband(Combination):
 
     def start(self, bracket: Bracket) -> int:
         """The first rung that can be trusted: in the worst case, full trainings only."""
+        for agreement in self.agreements():
+            if agreement not in self._logged:
+                self._logged.add(agreement)
+                log.info(agreement)
         return max(bracket[0].resource, self.trusted())
 
     def trusted(self) -> int:
         """The resource above all rungs that mislead."""
-        misleading = [agreement for agreement in self.agreements() if agreement.misleads]
-        for agreement in misleading:
-            log.info("Rung %(lower)d misleads: tau %(tau).2f to %(upper)d, %(pairs)d trials.", vars(agreement))
-        return max((agreement.upper for agreement in misleading), default=self.shortest)
+        return max((agreement.upper for agreement in self.agreements() if agreement.misleads), default=self.shortest)
 
     def agreements(self) -> list[Agreement]:
         """Rank correlations of each rung with the next."""

@@ -36,6 +36,10 @@ class Agreement:
         """True if the lower rung should not decide what goes on."""
         return self.pairs >= LEAST_PAIRS and self.tau + 1.645 * self.error < TOO_LITTLE
 
+    def __str__(self) -> str:
+        text = f"Rungs {self.lower:g} and {self.upper:g}: Kendall's tau {self.tau:.2f} of {self.pairs} trials"
+        return f"{text}; the lower one misleads and is left out." if self.misleads else f"{text}."
+
 
 def agreements(losses: Mapping[tuple[int, int], float], resources: Sequence[int]) -> list[Agreement]:
     """Rank correlations of each rung with the next, where two trials reached both.

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy.stats import kendalltau
 
 from training.search.bayesian_hyperband import BayesianHyperband, SourceCombination
 from training.search.curve_table import CurveTable
@@ -137,6 +138,34 @@ def test_a_rung_that_misleads_is_noticed_and_trainings_are_full_from_then_on():
     started = {s.trial: s.resource for s in reversed(seen)}
     assert {started[trial] for trial in sorted(started)[-5:]} == {9}
     assert min(table.train(s).loss for s in seen if s.resource == 9) < np.quantile(table.final, 0.1)
+
+
+def slow_starters():
+    """120 curves over 9 epochs that cross: the larger the rate, the later a training gets good, and the better."""
+    x = SPACE.encode(SPACE.enumerate())
+    rate, epochs = x[:, :1], np.arange(1, 10)
+    loss = 1 - 0.6 * rate + 0.1 * x[:, 1:2] + (0.3 + 3 * rate) * np.exp(-epochs / (0.4 + 1.6 * rate))
+    return CurveTable(SPACE, loss, loss, np.ones(len(loss)))
+
+
+def test_of_curves_that_cross_those_that_end_best_are_found():
+    table = slow_starters()
+    assert kendalltau(table.loss[:, 0], table.final).statistic < -0.5
+    means = [
+        np.mean([regret(kind(SPACE, 9, seed=s), table, 14) for s in range(4)])
+        for kind in (BayesianHyperband, Hyperband)
+    ]
+    assert means[0] < means[1] / 3
+
+
+def test_the_agreement_of_rungs_is_logged_when_it_changes(caplog):
+    search = BayesianHyperband(SPACE, 9)
+    with caplog.at_level("INFO"):
+        run(search, a_table(misleading=True), 90)
+    lines = [record.getMessage() for record in caplog.records]
+    assert any("Rungs 3 and 9" in line and line.endswith("the lower one misleads and is left out.") for line in lines)
+    assert any(line.startswith("Rungs 1 and 3: Kendall's tau 1.00 of") for line in lines)
+    assert len(lines) == len(set(lines))
 
 
 def test_rungs_that_agree_are_kept():
