@@ -11,6 +11,7 @@ convolution, so it never computes at full resolution.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -84,8 +85,12 @@ class Block(nn.Sequential):
         )
 
 
+Adaptation = Callable[[int, torch.Tensor], torch.Tensor]  # level and its features -> what goes on, of the same shape
+
+
 class Encoder(nn.Module):
-    """Volumes (batch, channels, D, H, W) -> the features of each level, fine to coarse."""
+    """Volumes (batch, channels, D, H, W) -> the features of each level, fine to coarse. adapt: changes them on the
+    way."""
 
     def __init__(self, parameters: UNetParameters, channels: int = 1):
         super().__init__()
@@ -96,16 +101,18 @@ class Encoder(nn.Module):
             for level, width in enumerate(p.widths)
         )
 
-    def forward(self, volume: torch.Tensor) -> list[torch.Tensor]:
+    def forward(self, volume: torch.Tensor, adapt: Adaptation | None = None) -> list[torch.Tensor]:
         p = self.plan
         if volume.ndim != 5 or volume.shape[1] != self.channels or min(volume.shape[2:]) < p.smallest_size:
             raise ValueError(
                 f"The network expects volumes (batch, {self.channels}, D, H, W) of at least {p.smallest_size} voxels "
                 f"along each axis, not {tuple(volume.shape)}."
             )
-        features = [self.blocks[0](volume)]
-        for block in self.blocks[1:]:
-            features.append(block(features[-1] if p.strided else functional.max_pool3d(features[-1], 2)))
+        features: list[torch.Tensor] = []
+        for level, block in enumerate(self.blocks):
+            above = features[-1] if features else volume
+            found = block(functional.max_pool3d(above, 2) if features and not p.strided else above)
+            features.append(found if adapt is None else adapt(level, found))
         return features
 
 
@@ -136,10 +143,10 @@ class UNet(nn.Module):
         self.decoder = Decoder(parameters)
         self.head = dense_head(parameters.widths[0])
 
-    def forward(self, volume: torch.Tensor) -> torch.Tensor:
+    def forward(self, volume: torch.Tensor, adapt: Adaptation | None = None) -> torch.Tensor:
         box = seen_box(volume, self.encoder.plan)
         inner = volume[(..., *box)]
-        scores = upsample(self.head(self.decoder(self.encoder(inner))), inner.shape[2:])
+        scores = upsample(self.head(self.decoder(self.encoder(inner, adapt))), inner.shape[2:])
         return placed(scores, box, volume.shape[2:], OUTSIDE)
 
 
