@@ -230,7 +230,7 @@ class BOHB(Hyperband):
     """Hyperband whose configurations come from Optuna's multivariate TPE by BOHB's rule (Falkner et al. 2018).
 
     The model is of the highest resource with enough results, dimension + 2; a third of the configurations, and those
-    before there is a model, are random.
+    before there is a model, are random. Which results are the good ones, and how densities are smoothed, is Optuna's.
     """
 
     def __init__(self, space: Space, resource: int, eta: int = 3, seed: int = 0):

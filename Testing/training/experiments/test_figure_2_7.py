@@ -4,6 +4,7 @@ import pytest
 from training.__main__ import main
 from training.experiments.figure_2_7 import METHODS, chosen, describe, figure_2_7, regret, write
 from training.search.curve_table import CurveTable, save_curves
+from training.search.digits import digits_table
 from training.search.grid import GridSearch
 from training.search.space import Ordinal, Space
 
@@ -57,3 +58,20 @@ def test_the_command_writes_the_figure(tmp_path, capsys):
     options = ["--runs", "1", "--budget", "2", "--methods", "random", "--out", str(tmp_path / "figure")]
     assert main(["reproduce", "figure-2.7", "--table", str(tmp_path / "t.npz"), *options]) == 0
     assert "| random |" in capsys.readouterr().out and (tmp_path / "figure" / "figure-2.7.png").exists()
+
+
+def test_packages_are_columns_too():
+    pytest.importorskip("optuna")
+    curves = figure_2_7(a_table(), runs=1, budget=5, methods=chosen(["random", "BOHB (Optuna's TPE)", "Optuna TPE"]))
+    assert list(curves.regret) == ["random", "BOHB (Optuna's TPE)", "Optuna TPE"]
+    assert all((np.diff(regrets) <= 0).all() and regrets[0, -1] < 1 for regrets in curves.regret.values())
+
+
+def test_no_method_of_ours_loses_to_random_search_on_the_table_that_is_shipped():
+    budget, runs = 20, 6
+    curves = figure_2_7(digits_table(), runs, budget)
+    at = np.searchsorted(curves.budgets, [budget / 4, budget / 2, budget])
+    draws = figure_2_7(digits_table(), 100, budget, chosen(["random"])).regret["random"][:, at].mean(0)
+    for name, regrets in curves.regret.items():
+        if name != "random":
+            assert (regrets[:, at].mean(0) <= draws).all(), name

@@ -1,0 +1,28 @@
+"""What searches cost: the integral over a run, and that it is measured; not how long anything takes."""
+
+import pytest
+
+from training.search import overhead
+from training.search.overhead import Overhead, describe, integral, overheads
+
+
+@pytest.mark.parametrize("power", [-1, 0, 1, 2.5])
+def test_a_power_of_the_observations_is_integrated_exactly(power):
+    seconds = {n: 3.0 * n**power for n in (10, 30, 100)}
+    exact = 3 * ((100 ** (power + 1) - 10 ** (power + 1)) / (power + 1) if power != -1 else 2.302585093)
+    assert integral(seconds) == pytest.approx(exact)
+
+
+def test_ours_is_run_and_a_package_is_asked_at_each_number(monkeypatch):
+    monkeypatch.setattr(overhead, "PACKAGES", ("Optuna TPE",))
+    pytest.importorskip("optuna")
+    ours, tpe = overheads(observed=(10, 14))
+    assert ours.method == "ours" and tpe.method == "Optuna TPE"
+    assert list(tpe.seconds) == [10, 14]
+    assert ours.total >= 5 * min(ours.seconds.values()) > 0 and tpe.total == pytest.approx(integral(tpe.seconds))
+
+
+def test_a_line_has_the_times_ours():
+    ours = Overhead("ours", {10: 0.1, 100: 0.2}, 20.0)
+    line = describe(Overhead("theirs", {10: 0.2, 100: 1.0}, 50.0), ours)
+    assert "10: 0.2 (2x), 100: 1 (5x); run: 50 (2x)" in line
