@@ -81,6 +81,11 @@ def add_commands(verb) -> None:
     command.add_argument("--normalised", action="store_true", help="batch normalisation in training")
     command.add_argument("--doubling", action="store_true", help="of the filters from block to block")
     command.add_argument("--optimizer", choices=("adamw", "sgd"), default="adamw")
+    command.add_argument("--engine", choices=("local", "ray"), default="local", help="where trainings are done")
+    command.add_argument(
+        "--workers", type=int, default=2, help="trainings at a time by ray; local: start more searches"
+    )
+    command.add_argument("--gpus", type=float, default=0.0, help="of each training by ray, a fraction to share one")
     command.add_argument("--most-weights", type=int, default=3_000_000, help="of a network")
     command.add_argument("--most-multiply-adds", type=int, default=100_000_000, help="of a network for one slice")
     command.add_argument("--most-seconds", type=float, default=600, help="of a unit; what takes longer has failed")
@@ -139,10 +144,14 @@ def _train(options, job: Job) -> None:
 
 
 def _search(options, job: Job) -> None:
+    from functools import partial
+
     import torch
     from SlicerHPOLib.fieldofview.network import Architecture
 
     from ..options import fields_of
+    from ..search.engine import InTurn
+    from ..search.ray_engine import RayEngine
     from .search import describe, search
     from .train import TrainingPlan
 
@@ -150,6 +159,7 @@ def _search(options, job: Job) -> None:
         torch.set_num_threads(options.threads)
     base = fields_of(TrainingPlan, options, architecture=fields_of(Architecture, options), schedule="constant")
     limits = {name: getattr(options, name) for name in ("most_weights", "most_multiply_adds", "most_seconds")}
+    ray = partial(RayEngine, workers=options.workers, gpus=options.gpus)
     study = search(
         options.data,
         options.study,
@@ -158,6 +168,7 @@ def _search(options, job: Job) -> None:
         method=options.method,
         trials=options.trials,
         job=job,
+        engine=ray if options.engine == "ray" else InTurn,
         **limits,
     )
     print(describe(study))

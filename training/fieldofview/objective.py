@@ -74,7 +74,8 @@ class Objective:
 
     Args:
         data: training and validation slices. folder: of the trials. base: R epochs, at a constant learning rate.
-        most_seconds: of a unit, by the clock. job: stops a training when it is cancelled.
+        most_seconds: of a unit, by the clock. job: stops a training when it is cancelled; None in
+            another process, where that is not known.
     """
 
     def __init__(
@@ -83,7 +84,7 @@ class Objective:
         folder: str | Path,
         base: TrainingPlan,
         most_seconds: float = math.inf,
-        job: Job = Job(),
+        job: Job | None = None,
     ):
         self.data = data
         self.folder = Path(folder)
@@ -117,7 +118,7 @@ class Objective:
 
         def watch(fraction: float, text: str) -> None:
             nonlocal unit, started
-            if self.job.cancelled:
+            if self.job is not None and self.job.cancelled:
                 raise Cancelled("The search was cancelled.")
             now = time.monotonic()
             if int(fraction * plan.epochs + 1e-9) != unit:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
 from SlicerHPOLib.job import Job
 
+from ..search.engine import Engine, InTurn, Train
 from ..search.methods import METHODS
 from ..search.spaces import table_2_7
 from ..search.study import Study
@@ -30,6 +32,7 @@ def search(
     most_multiply_adds: int = 100_000_000,
     most_seconds: float = 600,
     trials: str | Path | None = None,
+    engine: Callable[[Train], Engine] = InTurn,
     job: Job = Job(),
 ) -> Study:
     """Search until the study has `trainings` results, going on with what it has.
@@ -39,7 +42,7 @@ def search(
             see `Study`. base: what all trainings share; its epochs are the resource of a full training, its seed also
             that of the method. method: one of `METHODS`. most_weights, most_multiply_adds: of a network, the latter
             for one slice. most_seconds: of a unit of training. trials: folder of the trainings, beside the journal by
-            default.
+            default. engine: where trainings are done, by default here.
 
     Raises:
         ValueError: the study was begun with other settings, there are too few slices, or all trainings failed.
@@ -59,7 +62,8 @@ def search(
     study = Study(storage, NAME, space, METHODS[method](space, base.epochs, base.seed, kept), settings)
     if not isinstance(data, tuple):
         data = search_slices(data, base)
-    study.run(Objective(data, trials, base, most_seconds, job), trainings, job)
+    objective = Objective(data, trials, base, most_seconds, job if engine is InTurn else None)
+    study.run(objective, trainings, job, engine)
     return study
 
 

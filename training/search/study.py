@@ -19,8 +19,9 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from SlicerHPOLib.job import Cancelled, Job
+from SlicerHPOLib.job import Job
 
+from .engine import Engine, InTurn, Train
 from .method import Method, Observation, Suggestion
 from .space import Continuous, Integer, Space
 
@@ -55,7 +56,7 @@ class Study:
             self._check(str(storage), {"space": space.as_json(), "settings": settings or {}})
         self._numbers: dict[tuple[int, float | None], int] = {}  # of Optuna's trials, by trial and resource
         self._told: set[int] = set()
-        self._left: list[Suggestion] = []  # by processes that died
+        self._mine: set[tuple[int, float | None]] = set()  # trainings that this process was given
         with self._lock():
             self._catch_up()
 
@@ -68,13 +69,14 @@ class Study:
         """Trainings to do, first those that a process which died has left; see `Method.ask`."""
         with self._lock():
             self._catch_up()
-            suggestions, self._left = self._left[:count], self._left[count:]
+            suggestions = self._left()[:count]
             for suggestion in suggestions:
                 self._record(suggestion).set_user_attr("worker", _worker())
             for suggestion in self.method.ask(count - len(suggestions)):
                 self._numbers[suggestion.trial, suggestion.resource] = len(self.optuna.get_trials(deepcopy=False))
                 self.optuna.add_trial(_running(self.space, suggestion))
                 suggestions.append(suggestion)
+            self._mine |= {(suggestion.trial, suggestion.resource) for suggestion in suggestions}
         return suggestions
 
     def tell(self, observation: Observation) -> None:
@@ -101,23 +103,39 @@ class Study:
                 self.optuna.tell(number, state=TrialState.PRUNED)
             self._catch_up()
 
-    def run(self, train: Callable[[Suggestion], float], trainings: int, job: Job = Job()) -> Observation | None:
+    def run(
+        self,
+        train: Train,
+        trainings: int,
+        job: Job = Job(),
+        engine: Callable[[Train], Engine] = InTurn,
+    ) -> Observation | None:
         """Train until the study has `trainings` results or the method is done; returns the best at the full resource.
 
         Args:
             train: does a suggestion and returns its loss. What it raises is a failure of the configuration, kept with
                 its reason; `Cancelled` and Ctrl-C leave the training to whoever goes on.
+            engine: where trainings are done, given `train`; by default here, one after the other.
 
         Raises:
             ValueError: all trainings failed, or the first `HOPELESS`.
         """
         start, before = time.monotonic(), len(self.observations)
-        while (done := len(self.observations)) < trainings and (suggestions := self.ask()):
+        at_work, running = engine(train), 0
+        while (done := len(self.observations)) < trainings:
+            free = min(at_work.slots, trainings - done) - running
+            for suggestion in self.ask(free) if free > 0 else ():
+                at_work.start(suggestion)
+                running += 1
+            if not running:
+                break
             best = self.best
             left = (time.monotonic() - start) / max(1, done - before) * (trainings - done)
             text = f"training {done + 1} of {trainings}" + (f", best {best.loss:.4g}" if best else "")
             job.progress(done / trainings, text + (f", {left / 60:.0f} min left" if done > before else ""))
-            self.tell(_trained(train, suggestions[0]))
+            for observation in at_work.wait():
+                self.tell(observation)
+                running -= 1
             self._stop_if_hopeless(HOPELESS)
         self._stop_if_hopeless(1)
         return self.best
@@ -136,22 +154,31 @@ class Study:
 
     def _catch_up(self) -> None:
         """Tell the method what is in the storage and new to it, in the order in which it came."""
-        from optuna.trial import TrialState
-
         for record in self._finished():
             if record.number not in self._told:
                 self._told.add(record.number)
                 observation = observation_of(record)
                 self._numbers[observation.trial, observation.resource] = record.number
                 self.method.tell(observation)
-        for record in self.optuna.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            suggestion = Suggestion(record.params, record.user_attrs["trial"], record.user_attrs["resource"])
+        for record, suggestion in self._under_way():
             key = suggestion.trial, suggestion.resource
             if key not in self._numbers:
                 self._numbers[key] = record.number
                 self.method.take_up(suggestion)
-                if not _alive(record.user_attrs["worker"]):
-                    self._left.append(suggestion)
+
+    def _left(self) -> list[Suggestion]:
+        """Trainings of processes that died."""
+        return [
+            suggestion
+            for record, suggestion in self._under_way()
+            if (suggestion.trial, suggestion.resource) not in self._mine and not _alive(record.user_attrs["worker"])
+        ]
+
+    def _under_way(self) -> list[tuple[optuna.trial.FrozenTrial, Suggestion]]:
+        from optuna.trial import TrialState
+
+        records = self.optuna.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        return [(r, Suggestion(r.params, r.user_attrs["trial"], r.user_attrs["resource"])) for r in records]
 
     def _finished(self) -> list[optuna.trial.FrozenTrial]:
         return ended(self.optuna)
@@ -173,18 +200,6 @@ class Study:
                     f"{storage} has a study {self.optuna.study_name!r} with another {what}: {kept}. Expected {value}; "
                     "give this one another name, or search on with what it was begun with."
                 )
-
-
-def _trained(train: Callable[[Suggestion], float], suggestion: Suggestion) -> Observation:
-    start, loss, reason = time.monotonic(), None, None
-    try:
-        loss = float(train(suggestion))
-    except Cancelled:
-        raise
-    except Exception as error:
-        reason = f"{type(error).__name__}: {error}"
-    seconds = time.monotonic() - start
-    return Observation(suggestion.configuration, suggestion.trial, loss, suggestion.resource, seconds, reason)
 
 
 def _running(space: Space, suggestion: Suggestion) -> optuna.trial.FrozenTrial:

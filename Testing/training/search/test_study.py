@@ -90,7 +90,7 @@ def test_kill_9_loses_only_the_training_that_ran_which_is_taken_up_again(tmp_pat
     trial, resource, x = worker.stdout.readline().split()
     meanwhile = Study(tmp_path / "s.log", "s", LINE, METHODS["hyperband"]())
     assert len(meanwhile.observations) == 7
-    assert not meanwhile._left  # the worker is alive: its training stays with it
+    assert not meanwhile._left()  # the worker is alive: its training stays with it
     os.kill(worker.pid, signal.SIGKILL)
     worker.wait()
     with (tmp_path / "s.log").open("ab") as file:
@@ -101,6 +101,21 @@ def test_kill_9_loses_only_the_training_that_ran_which_is_taken_up_again(tmp_pat
     assert (first[0].trial, first[0].resource, first[0].configuration["x"]) == (int(trial), float(resource), float(x))
     assert trail(resumed) == trail(whole)
     assert len({(o.trial, o.resource) for o in resumed.observations}) == 24
+
+
+def test_what_a_killed_worker_left_is_taken_up_by_one_that_was_there_all_the_time(tmp_path):
+    worker = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(WORKER), tmp_path / "s.log"], stdout=subprocess.PIPE, text=True
+    )
+    trial, resource, _ = worker.stdout.readline().split()
+    others = [Study(tmp_path / "s.log", "s", LINE, METHODS["hyperband"]()) for _ in range(2)]
+    (before,) = others[0].ask()
+    assert (before.trial, before.resource) != (int(trial), float(resource))
+    os.kill(worker.pid, signal.SIGKILL)
+    worker.wait()
+    (after,) = others[0].ask()
+    assert (after.trial, after.resource) == (int(trial), float(resource))
+    assert (after.trial, after.resource) != ((third := others[0].ask()[0]).trial, third.resource)
 
 
 def test_two_workers_share_a_study_and_train_nothing_twice(tmp_path):
