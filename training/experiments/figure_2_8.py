@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 HEAD = ("table", "method", "seed", "budget", "spent", "drawn", "best")
+GROUPS = 15  # of the models of a method by the time when they were drawn
 Key = tuple[str, str, int, float]  # a search: table, method, seed and budget
 
 
@@ -168,7 +169,7 @@ def _curves(label: str, budgets: np.ndarray, values: dict[str, np.ndarray]) -> F
 
 
 def _draws(found: dict[Key, Search]) -> Figure:
-    """Every model drawn in all runs, a panel a method, with the quartiles within each full training."""
+    """Every model drawn in all runs, a panel a method, with the quartiles of groups of equal number."""
     from matplotlib.figure import Figure
 
     methods = list(dict.fromkeys(key[1] for key in found))
@@ -176,20 +177,20 @@ def _draws(found: dict[Key, Search]) -> Figure:
     rows = math.ceil(len(methods) / columns)
     figure = Figure((2.7 * columns, 2.2 * rows + 0.4), layout="constrained")
     panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
-    ends = np.arange(1, math.ceil(budgets_of(found)[-1]) + 1)
     for panel in panels[len(methods) :]:
         panel.remove()
-    for panel, method in zip(panels, methods, strict=False):
+    for n, (panel, method) in enumerate(zip(panels, methods, strict=False)):
         spent, losses = np.concatenate([of.draws for key, of in found.items() if key[1] == method], axis=1)
-        within = [losses[np.ceil(spent - 1e-9) == end] for end in ends]
-        low, middle, high = np.array(
-            [np.quantile(of, (0.25, 0.5, 0.75)) if len(of) else [np.nan] * 3 for of in within]
-        ).T
-        panel.plot(spent, losses, ".", color=GREY, markersize=1.5, alpha=0.3, label="a model drawn")
-        panel.fill_between(ends - 0.5, low, high, color=BLUE, alpha=0.25, linewidth=0, label="quartiles")
-        panel.plot(ends - 0.5, middle, color=BLUE, label="median")
+        order = np.argsort(spent, kind="stable")
+        groups = [group for group in np.array_split(order, GROUPS) if len(group)]
+        middles = [np.median(spent[group]) for group in groups]
+        low, middle, high = np.array([np.quantile(losses[group], (0.25, 0.5, 0.75)) for group in groups]).T
+        panel.plot(spent, losses, ".", color=GREY, markersize=1.5, alpha=0.3)
+        panel.fill_between(middles, low, high, color=BLUE, alpha=0.25, linewidth=0)
+        panel.plot(middles, middle, color=BLUE)
         panel.set_title(method, fontsize="medium")
+        panel.xaxis.set_tick_params(labelbottom=n >= len(methods) - columns)
         logarithmic(panel, "y", losses)
-    figure.supxlabel("budget in full trainings")
-    figure.supylabel("loss of the models drawn, trained to the end")
+    figure.supxlabel("budget in full trainings", fontsize="medium")
+    figure.supylabel("loss of the models drawn, trained to the end: all, and quartiles", fontsize="medium")
     return figure
