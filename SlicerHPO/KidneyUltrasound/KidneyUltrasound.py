@@ -24,6 +24,8 @@ except ImportError:  # run from the source tree
 
 from KidneyUltrasoundLib.Choices import Method, Side
 from KidneyUltrasoundLib.CorrectionPoints import CorrectionPoints
+from KidneyUltrasoundLib.SeedPoint import SeedPoint
+from KidneyUltrasoundLib.Timers import timer
 from SlicerHPOLib.background import Status
 from SlicerHPOLib.bundle import model_names
 from SlicerHPOLib.files import SAMPLES
@@ -33,10 +35,9 @@ from SlicerHPOLib.kidney.segmenter import TASK
 from SlicerHPOLib.kidney.session import KidneySession
 from SlicerHPOLib.mrml import kidney, kidneyexport, kidneyfound, kidneypoints, kidneyrun
 from SlicerHPOLib.mrml.kidneycorrections import KidneyCorrections
-from SlicerHPOLib.mrml.packages import ensure_packages
+from SlicerHPOLib.mrml.packages import ensure_packages, missing_packages
 from SlicerHPOLib.mrml.samples import register_samples
-from SlicerHPOLib.mrml.scene import show_in_slice_views
-from SlicerHPOLib.mrml.volumes import image_volumes
+from SlicerHPOLib.mrml.volumes import VOLUME_EVENTS, image_volumes
 
 
 class KidneyUltrasound(ScriptedLoadableModule):
@@ -102,15 +103,17 @@ class KidneyUltrasoundWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         uiWidget.setMRMLScene(slicer.mrmlScene)
         self.logic = KidneyUltrasoundLogic()
 
-        self._runTimer = self._timer(self.POLL_MS, self.onRunTimer, singleShot=False)
-        self._clickTimer = self._timer(self.DOUBLE_CLICK_MS, self._checkCanApply)
+        self._runTimer = timer(self.POLL_MS, self.onRunTimer, singleShot=False)
+        self._clickTimer = timer(self.DOUBLE_CLICK_MS, self._checkCanApply)
         placeWidgets = [self.ui.insidePlaceWidget, self.ui.outsidePlaceWidget]
         self._points = CorrectionPoints(placeWidgets, self.onPlace, self.onPointsChanged, self.onPointsSettled)
-        self.ui.seedPlaceWidget.placeMultipleMarkups = slicer.qSlicerMarkupsPlaceWidget.ForcePlaceSingleMarkup
+        self._seedPoint = SeedPoint(self.ui, self._checkCanApply)
         self.ui.segmentationSelector.addAttribute("vtkMRMLSegmentationNode", kidney.SIDE)  # only kidneys
 
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartImportEvent, self.onSceneStartImport)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.onSceneEndClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.NodeRemovedEvent, self.onNodeRemoved)
 
         self.ui.applyButton.connect("clicked(bool)", self.onApplyButton)
@@ -120,13 +123,6 @@ class KidneyUltrasoundWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.exportSegmentationButton.connect("clicked(bool)", self.onExportSegmentationButton)
         self.ui.exportReportButton.connect("clicked(bool)", self.onExportReportButton)
         self.initializeParameterNode()
-
-    def _timer(self, milliseconds, slot, singleShot=True):
-        timer = qt.QTimer(self.parent)
-        timer.setInterval(milliseconds)
-        timer.setSingleShot(singleShot)
-        timer.connect("timeout()", slot)
-        return timer
 
     def cleanup(self):
         self.logic.cancelProcess()
@@ -145,6 +141,9 @@ class KidneyUltrasoundWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def onSceneStartClose(self, caller, event):
         self.logic.cancelProcess()
         self.setParameterNode(None)
+
+    def onSceneStartImport(self, caller, event):
+        self.setParameterNode(None)  # while the nodes come, a volume seems to have no result yet
 
     def onSceneEndClose(self, caller, event):
         if self.parent.isEntered:
@@ -176,22 +175,21 @@ class KidneyUltrasoundWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.onParameterNodeModified()
         else:
             self._points.watch([None, None])
+            self._seedPoint.watch(None)
             self._shown = None, None
 
     def onParameterNodeModified(self, caller=None, event=None):
         node = self._parameterNode
         if self._follow(node):
             return  # the change has come back here
-        for widget in (self.ui.seedLabel, self.ui.seedPlaceWidget):
-            widget.visible = node.method == Method.CLASSICAL
-        self.ui.seedPlaceWidget.setCurrentNode(node.seedPoint)
+        self._seedPoint.watch(node.seedPoint if node.method == Method.CLASSICAL else None)
         self.removeObservers(self._checkCanApply)
-        for event in kidneypoints.EVENTS if node.seedPoint else ():
-            self.addObserver(node.seedPoint, event, self._checkCanApply)
+        for event in VOLUME_EVENTS if node.inputVolume else ():
+            self.addObserver(node.inputVolume, event, self._checkCanApply)
         self._points.watch(self.logic.pointNodes(node.segmentation))
         self.ui.measuresView.setMRMLTableNode(self.logic.measuresNode(node.segmentation))
         self.logic.setSide(node.segmentation, node.side.value)
-        self._checkCanApply()
+        self._checkButtons()
 
     def _follow(self, node):
         """Sets what depends on the parameter that was changed; whether there was anything to set."""
@@ -214,18 +212,22 @@ class KidneyUltrasoundWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     # Segmenting
 
+    def _checkButtons(self):
+        """Enables all that makes sense now."""
+        self.ui.inputsCollapsibleButton.enabled = not self.logic.isRunning
+        self.ui.progressBar.visible = self.logic.isRunning
+        self._checkCanApply()
+        self._checkCanCorrect()
+
     def _checkCanApply(self, caller=None, event=None):
-        """Enables the buttons that make sense now; what is not enabled says why."""
+        """Enables Apply if it makes sense now; else it says why."""
         node, running = self._parameterNode, self.logic.isRunning
-        why = self.logic.whyNot(node.inputVolume, node.method.value, self._seedPoint()) if node and not running else ""
+        why = self.logic.whyNot(node.inputVolume, node.method.value, self._seed()) if node and not running else ""
         self.ui.applyButton.text = _("Cancel") if running else _("Apply")
         self.ui.applyButton.enabled = bool(node) and not why and not self._clickTimer.isActive()
         self.ui.applyButton.toolTip = why or (_("Stop the computation.") if running else _("Find the kidney."))
-        self.ui.inputsCollapsibleButton.enabled = not running
-        self.ui.progressBar.visible = running
-        self._checkCanCorrect()
 
-    def _seedPoint(self):
+    def _seed(self):
         node = self._parameterNode
         return self.logic.seedPointOf(node.seedPoint) if node.method == Method.CLASSICAL else None
 
@@ -240,11 +242,11 @@ class KidneyUltrasoundWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._show(self.ui.statusLabel, "")
             with slicer.util.tryWithErrorDisplay(_("The kidney could not be segmented."), waitCursor=True):
                 options = dict(model=node.model, side=node.side.value, segmentation_node=node.segmentation)
-                options["seed_point_mm"] = self._seedPoint()
+                options["seed_point_mm"] = self._seed()
                 self.logic.startProcess(node.inputVolume, node.method.value, interactive=True, **options)
                 self._runTimer.start()
         finally:
-            self._checkCanApply()
+            self._checkButtons()
 
     def onRunTimer(self):
         status = self.logic.pollProcess()
@@ -264,7 +266,7 @@ class KidneyUltrasoundWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
                 self._show(self.ui.statusLabel, " ".join(self.logic.notes))
                 self._points.tellSettled()
         finally:
-            self._checkCanApply()
+            self._checkButtons()
 
     def onModelSelected(self, index):
         if self._parameterNode and index >= 0:
@@ -304,7 +306,7 @@ class KidneyUltrasoundWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         except CorrectionError as error:
             self._points.forget()  # they were put back
             self._show(self.ui.messageLabel, str(error) if dragging else _("Taken back: {0}").format(error))
-        self._checkCanApply()
+        self._checkButtons()
 
     def onPointsSettled(self):
         with slicer.util.tryWithErrorDisplay(_("The kidney could not be measured.")):
@@ -322,11 +324,11 @@ class KidneyUltrasoundWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             change(self._parameterNode.segmentation)
         self._show(self.ui.messageLabel, "")
         self._points.tellSettled()
-        self._checkCanApply()
+        self._checkButtons()
 
     def _stopPlacing(self):
         self._points.stopPlacing()
-        self.ui.seedPlaceWidget.setPlaceModeEnabled(False)
+        self._seedPoint.stopPlacing()
 
     # Exporting
 
@@ -493,11 +495,7 @@ class KidneyUltrasoundLogic(ScriptedLoadableModuleLogic):
 
     def showInViews(self, segmentation):
         """Shows a result in slice and 3D views, with its volume behind it."""
-        show_in_slice_views(kidney.volume_of(segmentation))
-        kidney.centre_views_on(segmentation, self.result(segmentation))
-        threeDWidget = slicer.app.layoutManager().threeDWidget(0)
-        if threeDWidget:
-            threeDWidget.threeDView().resetFocalPoint()
+        kidney.show_in_views(segmentation, self.result(segmentation))
 
     # Correction
 
@@ -575,6 +573,8 @@ class KidneyUltrasoundTest(ScriptedLoadableModuleTest):
 
     def setUp(self):
         slicer.mrmlScene.Clear()
+        if missing := missing_packages():
+            self.skipTest(f"needs {', '.join(missing)}")
 
     def runTest(self):
         self.setUp()

@@ -82,11 +82,6 @@ class MRFieldOfViewParameterNode:
 class MRFieldOfViewWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     """The panel."""
 
-    VOLUME_EVENTS = (
-        slicer.vtkMRMLVolumeNode.ImageDataModifiedEvent,
-        slicer.vtkMRMLTransformableNode.TransformModifiedEvent,
-    )
-
     def __init__(self, parent=None):
         ScriptedLoadableModuleWidget.__init__(self, parent)
         VTKObservationMixin.__init__(self)
@@ -195,7 +190,7 @@ class MRFieldOfViewWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _observeVolume(self, volume):
         self.removeObservers(self.onVolumeModified)
-        for event in self.VOLUME_EVENTS if volume else ():
+        for event in volumes.VOLUME_EVENTS if volume else ():
             self.addObserver(volume, event, self.onVolumeModified)
 
     def _fillModels(self):
@@ -275,8 +270,9 @@ class MRFieldOfViewWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         with slicer.util.tryWithErrorDisplay(_("The volume cannot be shown."), waitCursor=True):
             volume = self.logic.openResult(row)
             self._parameterNode.inputVolume = volume
-            if self.logic.result(volume) is None and self._runButtons.pressed is None:
-                self.onApplyButton()
+            isNew = self.logic.result(volume) is None
+        if isNew and self._runButtons.pressed is None:
+            self.onApplyButton()
 
     # One volume
 
@@ -564,6 +560,8 @@ class MRFieldOfViewTest(ScriptedLoadableModuleTest):
 
     def setUp(self):
         slicer.mrmlScene.Clear()
+        if missing := packages.missing_packages():
+            self.skipTest(f"needs {', '.join(missing)}")
 
     def runTest(self):
         self.setUp()

@@ -3,22 +3,23 @@
     Slicer --testing --no-splash --additional-module-paths SlicerHPO/MRFieldOfView SlicerHPO/KidneyUltrasound \
            --python-script Testing/Slicer/run_in_slicer.py [MODULE ...]
 
-Slicer ends with status 0 if all passed, with 1 if one failed. A Python that is no Slicer says so and ends with 77,
-which test runners count as skipped.
+Slicer ends with status 0 if all passed, with 1 if one failed, with 77, which test runners count as skipped, if one
+was skipped: where PyTorch or another package is not installed. So does a Python that is no Slicer; both say why.
 """
 
 import sys
 import traceback
+import unittest
 
 MODULES = ("MRFieldOfView", "KidneyUltrasound")
 SKIPPED = 77
 
 
 def main(names: list[str]) -> int:
-    """Tests the modules of these names, or all; the number of those that failed."""
+    """Tests the modules of these names, or all; the status that Slicer ends with."""
     import slicer
 
-    failed = 0
+    failed = skipped = False
     for name in names or MODULES:
         try:
             slicer.mrmlScene.Clear(0)
@@ -27,11 +28,14 @@ def main(names: list[str]) -> int:
             slicer.util.getModuleWidget(name)
             slicer.selfTests[name]()
             print(f"{name}: passed", flush=True)
+        except unittest.SkipTest as reason:
+            print(f"{name}: skipped: {reason}", flush=True)
+            skipped = True
         except Exception:
             traceback.print_exc()
             print(f"{name}: failed", flush=True)
-            failed += 1
-    return failed
+            failed = True
+    return 1 if failed else SKIPPED if skipped else 0
 
 
 def is_slicer() -> bool:
@@ -49,4 +53,4 @@ if __name__ == "__main__":
         sys.exit(SKIPPED)
     import slicer
 
-    slicer.util.exit(min(1, main(sys.argv[1:])))
+    slicer.util.exit(main(sys.argv[1:]))

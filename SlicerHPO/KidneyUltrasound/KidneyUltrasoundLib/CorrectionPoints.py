@@ -1,9 +1,10 @@
 """The points of the panel: placed by clicks, and watched, so that the shape can follow each change of them."""
 
-import qt
 import slicer
 from slicer.util import VTKObservationMixin
 from SlicerHPOLib.mrml.kidneypoints import EVENTS
+
+from KidneyUltrasoundLib.Timers import timer
 
 
 class CorrectionPoints(VTKObservationMixin):
@@ -25,18 +26,11 @@ class CorrectionPoints(VTKObservationMixin):
         self._placeWidgets, self._nodes = placeWidgets, []
         self._onPlace, self._onChange, self._onSettle = onPlace, onChange, onSettle
         self._dragging = False
-        self._changeTimer = self._timer(0, self._onChangeTimer)
-        self._settleTimer = self._timer(self.SETTLED_MS, self._onSettleTimer)
+        self._changeTimer = timer(0, self._onChangeTimer)
+        self._settleTimer = timer(self.SETTLED_MS, self._onSettleTimer)
         for widget in placeWidgets:
             widget.placeMultipleMarkups = slicer.qSlicerMarkupsPlaceWidget.ForcePlaceMultipleMarkups
             widget.connect("activeMarkupsPlaceModeChanged(bool)", self._onPlaceModeChanged)
-
-    def _timer(self, milliseconds, slot):
-        timer = qt.QTimer()
-        timer.setInterval(milliseconds)
-        timer.setSingleShot(True)
-        timer.connect("timeout()", slot)
-        return timer
 
     def watch(self, nodes):
         """Shows and observes the lists (vtkMRMLMarkupsFiducialNode or None each)."""

@@ -251,7 +251,7 @@ def _draw(chart: slicer.vtkMRMLPlotChartNode, curves: slicer.vtkMRMLTableNode, l
 
 def _new_series(name: str) -> slicer.vtkMRMLPlotSeriesNode:
     """A curve over S in the colour of its region, or the dashed line of the boundaries."""
-    series = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLPlotSeriesNode", name)
+    series = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLPlotSeriesNode", LABELS.get(name, _("boundary")))
     series.SetHideFromEditors(True)
     series.SetXColumnName("S (mm)")
     series.SetYColumnName(name)

@@ -19,7 +19,7 @@ from ..kidney.segmentation import KidneySegmentation
 from ..kidney.session import FoundKidney
 from ..segmentation import KIDNEY, LEFT_KIDNEY, RIGHT_KIDNEY
 from . import kidneyfound, kidneypoints
-from .scene import beside
+from .scene import beside, show_in_slice_views
 from .tables import fill_table
 from .volumes import NodeError, to_world, unchecked_image_of, vtk_matrix
 
@@ -188,11 +188,14 @@ def show_measures(segmentation_node: slicer.vtkMRMLSegmentationNode, result: Kid
             _draw(line_node, axis, name)
 
 
-def centre_views_on(segmentation_node: slicer.vtkMRMLSegmentationNode, result: KidneySegmentation) -> None:
-    """All slice views go through the middle of the kidney."""
+def show_in_views(segmentation_node: slicer.vtkMRMLSegmentationNode, result: KidneySegmentation) -> None:
+    """All slice views show the volume and go through the middle of the kidney; the first 3D view looks at it."""
+    show_in_slice_views(volume_of(segmentation_node))
     segmentation_node.GetDisplayNode().SetVisibility(True)
     r, a, s = map(float, result.grid.ras_of(np.argwhere(result.phi > 0).mean(axis=0)))
     slicer.vtkMRMLSliceNode.JumpAllSlices(slicer.mrmlScene, r, a, s, slicer.vtkMRMLSliceNode.CenteredJumpSlice)
+    if (widget := slicer.app.layoutManager().threeDWidget(0)) is not None:
+        widget.threeDView().resetFocalPoint()
 
 
 def _axes(measures: Measures) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -10,6 +10,11 @@ from vtk.util import numpy_support
 
 from ..image import Image, require_volume
 
+VOLUME_EVENTS = (  # after which it has other voxels, or lies elsewhere
+    slicer.vtkMRMLVolumeNode.ImageDataModifiedEvent,
+    slicer.vtkMRMLTransformableNode.TransformModifiedEvent,
+)
+
 
 class NodeError(ValueError):
     """A node that the work cannot be done with; the message says what is expected and what to do."""

@@ -24,16 +24,45 @@ def test_a_volume_enables_apply_and_the_first_of_the_scene_is_chosen_on_entering
     assert panel.ui.applyButton.enabled and panel.ui.applyButton.toolTip == "Find the kidney."
 
 
-def test_a_flat_volume_cannot_be_applied_and_the_reason_is_told(panel, dialogs, wait_until):
+def test_a_flat_volume_cannot_be_applied_and_the_reason_is_told(panel):
     import slicer
 
     node = slicer.util.addVolumeFromArray(np.arange(1200).reshape(1, 30, 40).astype(np.uint8), name="flat")
     choose(panel, node)
-    if panel.ui.applyButton.enabled:
-        with pytest.raises(ValueError, match="slice"):
-            panel.onApplyButton()
-        assert "flat" in dialogs[-1].text and "slice" in dialogs[-1].text
-    assert TaskAtHand.started == []
+    assert not panel.ui.applyButton.enabled
+    assert panel.ui.applyButton.toolTip == "flat is a single slice; at least 2 are needed."
+
+
+def test_apply_follows_what_happens_to_the_volume(panel, scene):
+    node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "arriving")
+    choose(panel, node)
+    assert not panel.ui.applyButton.enabled and "arriving has no image data" in panel.ui.applyButton.toolTip
+    node.SetAndObserveImageData(volume_node().GetImageData())
+    assert panel.ui.applyButton.enabled
+    node.SetAndObserveTransformNodeID(scene.AddNewNodeByClass("vtkMRMLBSplineTransformNode").GetID())
+    assert not panel.ui.applyButton.enabled and "harden the transform" in panel.ui.applyButton.toolTip
+    node.SetAndObserveTransformNodeID(None)
+    assert panel.ui.applyButton.enabled
+
+
+def test_a_constant_volume_is_refused_in_words_when_it_is_looked_at(panel, dialogs):
+    import slicer
+
+    choose(panel, slicer.util.addVolumeFromArray(np.zeros((30, 40, 50), np.uint8), name="empty"))
+    with pytest.raises(ValueError, match="constant"):
+        panel.onApplyButton()
+    assert "empty: constant volume" in dialogs[-1].text
+    assert TaskAtHand.started == [] and panel.ui.applyButton.text == "Apply"
+
+
+def test_a_label_map_that_comes_first_is_not_taken_for_the_input(panel, scene):
+    import slicer
+
+    slicer.util.selectModule("Welcome")
+    scene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "labels")
+    node = volume_node()
+    slicer.util.selectModule("KidneyUltrasound")
+    assert panel.ui.inputSelector.currentNode() is node
 
 
 def test_the_classical_method_wants_a_seed_point(panel, process_events):

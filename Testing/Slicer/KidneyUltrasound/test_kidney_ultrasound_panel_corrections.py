@@ -4,7 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from kidney_panel import centre, choose, placed, point_nodes, table, volume_ml
+from kidney_panel import centre, choose, placed, point_nodes, select, table, volume_ml
+from kidneys import TaskAtHand, matrix_of, volume
 
 SAMPLES = Path(__file__).resolve().parents[3] / "Resources" / "SampleData" / "kidney"
 
@@ -93,6 +94,68 @@ def test_points_changed_while_the_panel_was_left_are_honoured_on_return(segmente
     inside.AddControlPointWorld(*map(float, centre(segmented.logic.getParameterNode().inputVolume) + (24, 0, 0)))
     slicer.util.selectModule("KidneyUltrasound")
     wait_until(lambda: volume_ml(segmented) > before)
+
+
+def test_an_opened_scene_goes_on_with_its_points_and_undo_does_not_go_behind_them(
+    segmented, scene, wait_until, tmp_path
+):
+    import slicer
+
+    select(segmented.ui.sideSelector, "Left kidney")
+    point_nodes(segmented)[0].AddControlPointWorld(
+        *map(float, centre(segmented._parameterNode.inputVolume) + (24, 0, 0))
+    )
+    wait_until(lambda: segmented.ui.undoButton.enabled)
+    before = volume_ml(segmented)
+    slicer.util.saveScene(str(tmp_path / "scene"))
+    scene.Clear(0)
+    slicer.util.loadScene(str(next((tmp_path / "scene").glob("*.mrml"))))
+    wait_until(lambda: segmented.ui.correctionsCollapsibleButton.enabled)
+    assert segmented.ui.inputSelector.currentNode().GetName() == "scan"
+    assert segmented.ui.sideSelector.currentText == "Left kidney"
+    assert volume_ml(segmented) == pytest.approx(before, rel=1e-4)
+    inside, outside = point_nodes(segmented)
+    assert len(placed(inside)) == 1
+    assert not segmented.ui.undoButton.enabled and not segmented.ui.redoButton.enabled
+    outside.AddControlPointWorld(*map(float, centre(segmented._parameterNode.inputVolume) + (0, 11, 0)))
+    wait_until(lambda: segmented.ui.undoButton.enabled)
+    assert volume_ml(segmented) < before
+    segmented.ui.undoButton.click()
+    assert volume_ml(segmented) == pytest.approx(before, rel=1e-4)
+    assert len(placed(inside)) == 1 and len(placed(outside)) == 0 and not segmented.ui.undoButton.enabled
+
+
+def test_the_window_never_waits_long_for_a_large_volume_on_a_fine_grid(panel, wait_until, process_events):
+    import time
+
+    from kidneys import found_in
+    from SlicerHPOLib.mrml.volumes import image_of, volume_node_of
+
+    node = volume_node_of(volume(matrix_of(spacing_mm=(0.7, 0.7, 0.5)), (299, 167, 156)), "large")
+    found = found_in(image_of(node), size=80)
+    TaskAtHand.changes = {"grid": found.grid, "phi": found.phi, "modes": np.repeat(found.modes, 4, axis=0)}
+    took = {}
+
+    def timed(what, do=lambda: None):
+        begin = time.thread_time()  # of this thread: others use the processor, too
+        do()
+        process_events()
+        took[what] = max(took.get(what, 0.0), time.thread_time() - begin)
+
+    def waited(what, condition):
+        wait_until(lambda: (timed(what), condition())[1])
+
+    timed("choosing", lambda: choose(panel, node))
+    timed("starting", panel.ui.applyButton.click)
+    waited("finishing", lambda: panel._parameterNode.segmentation is not None)
+    waited("measuring", lambda: panel.ui.measuresView.mrmlTableNode().GetNumberOfRows() > 0)
+    timed("beginning to place", panel.ui.insidePlaceWidget.placeButton().click)
+    inside, _ = point_nodes(panel)
+    timed("placing", lambda: inside.AddControlPointWorld(*map(float, centre(node) + (23, 0, 0))))
+    waited("following", lambda: panel.ui.undoButton.enabled)
+    timed("undoing", panel.ui.undoButton.click)
+    print("\nlongest pauses:", ", ".join(f"{what} {1000 * seconds:.0f} ms" for what, seconds in took.items()))
+    assert max(took.values()) < 0.3, took
 
 
 def test_leaving_the_panel_ends_placing(segmented, scene):

@@ -38,6 +38,14 @@ def test_a_volume_whose_voxels_come_after_its_node_can_be_applied_when_they_are_
     assert panel.ui.applyButton.enabled
 
 
+def test_a_volume_under_a_warp_says_so_until_it_is_taken_out(panel, volume, scene):
+    volume.SetAndObserveTransformNodeID(scene.AddNewNodeByClass("vtkMRMLBSplineTransformNode").GetID())
+    assert not panel.ui.applyButton.enabled and "harden the transform" in panel.ui.applyButton.toolTip
+    volume.SetAndObserveTransformNodeID(None)
+    assert panel.ui.applyButton.enabled
+    assert panel.ui.applyButton.toolTip.startswith("Find the regions of the volume")
+
+
 def test_a_single_slice_cannot_be_applied(panel):
     from SlicerHPOLib.image import Image
     from SlicerHPOLib.mrml.volumes import volume_node_of

@@ -1,0 +1,95 @@
+"""Every string that a user sees can be translated: in Python through `tr`, in .ui files by not being marked notr.
+
+Slicer's translators get the strings from `_("...")` in the sources (tr) and from `<string>` in .ui files. What the part
+of the library says that knows no Slicer, in progress and in errors about files and images, is English everywhere.
+"""
+
+import ast
+import re
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+SOURCES = Path(__file__).resolve().parents[2] / "SlicerHPO"
+MODULES = ("MRFieldOfView", "KidneyUltrasound")
+PYTHON = sorted(
+    path
+    for folder in (*MODULES, "SlicerHPOLib/mrml")
+    for path in (SOURCES / folder).rglob("*.py")
+    if path.name != "__init__.py"
+)
+TRANSLATES = {"_", "translate"}
+NOT_SHOWN = {  # names by which Slicer's own code, files or packages know something
+    "Anatomical Structure",
+    "Binary labelmap",
+    "Closed surface",
+    "Lower limb",
+    "S (mm)",  # a column that series of a plot refer to
+    "Segmentation category and type - DICOM master list",
+    "SlicerHPO contributors",
+    "body regions",  # nodes, as those of Slicer's modules
+    "boundary lines",
+    "class probabilities",
+    "field of view",
+}
+
+
+def shown(tree):
+    """Line and text of every string in a module that reads like words and is translated by nobody."""
+    excused = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            name = getattr(node.func, "id", getattr(node.func, "attr", ""))
+            if name in TRANSLATES or name in ("delayDisplay", "skipTest"):  # of self-tests
+                excused.update(map(id, ast.walk(node)))
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            excused.add(id(node.value))  # a docstring
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in excused:
+            words = re.sub(r"\{\w*\}|\*\.\w+|\([^)]*\)", "", node.value)
+            if re.search(r"[A-Za-z]{2,}[.:]? +[A-Za-z]{2,}|[a-z]{2,}[.:!?](?: |$)", words):
+                yield node.lineno, node.value
+
+
+@pytest.mark.parametrize("path", PYTHON, ids=lambda path: path.name)
+def test_every_string_that_reads_like_words_goes_through_tr(path):
+    found = [f"{line}: {text}" for line, text in shown(ast.parse(path.read_text())) if text not in NOT_SHOWN]
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("path", PYTHON, ids=lambda path: path.name)
+def test_what_is_translated_is_a_whole_string_that_translators_can_find(path):
+    """lupdate reads the source: `_(f"...")` or `_(text)` reach nobody."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") in TRANSLATES:
+            assert all(isinstance(part, ast.Constant) for part in node.args), f"{path.name}:{node.lineno}"
+
+
+@pytest.mark.parametrize("widget", ["text", "toolTip", "title", "windowTitle", "suffix", "placeholderText"])
+@pytest.mark.parametrize("module", MODULES)
+def test_no_property_that_is_set_in_python_has_a_bare_string(module, widget):
+    for path in (SOURCES / module).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant) and node.value.value:
+                names = [getattr(target, "attr", "") for target in node.targets]
+                assert widget not in names, f"{path.name}:{node.lineno}: {node.value.value!r}"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_what_a_ui_file_shows_is_not_kept_from_translators(module):
+    kept = set()
+    root = ElementTree.parse(SOURCES / module / "Resources" / "UI" / f"{module}.ui").getroot()
+    for entry in root.iter("property"):
+        for string in entry.iter("string"):
+            if string.get("notr") == "true":
+                kept.add(entry.get("name"))
+    assert kept <= {"styleSheet"}
+
+
+def test_the_rule_finds_what_it_should():
+    """A rule that finds nothing would pass, too."""
+    source = (
+        'label.text = "Press Apply first."\nlabel.text = _("Press Apply first.")\nraise Error(f"{name} has no image")'
+    )
+    assert [line for line, _text in shown(ast.parse(source))] == [1, 3]
