@@ -32,7 +32,8 @@ def write_curves(out: Path, curves: Sequence[dict], panels: dict[str, dict[str, 
 
     figure = Figure((8, 3.2), layout="constrained")
     epochs = [row["epoch"] for row in curves]
-    for axis, (label, columns) in zip(figure.subplots(1, len(panels)), panels.items(), strict=True):
+    axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    for axis, (label, columns) in zip(axes, panels.items(), strict=True):
         for column, style in columns.items():
             axis.plot(epochs, [row[column] for row in curves], style, label=column.replace("_", " "))
         axis.set(xlabel="epoch", ylabel=label)

@@ -1,0 +1,212 @@
+"""A trained U-Net taken to another population, of which a few volumes are there (Bertrand 2019, section 3.3).
+
+Strategies, of which none needs the volumes that the network was trained on:
+
+    fine-tuning             all weights learn
+    up to N, from N         the convolutions up to, or from, the N-th learn (figure 3.7), counted from 1 at the input
+    fixed convolutions      the network stays; convolutions are added before its levels, the identity at first
+    geometric, intensity, geometric + intensity
+                            the network stays; the layers of `SlicerHPOLib.kidney.transfer` learn
+
+A guard against forgetting compares with what the network answered before, on the volumes that are there.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from SlicerHPOLib.job import Job
+from SlicerHPOLib.kidney.transfer import AdaptedUNet
+from SlicerHPOLib.kidney.unet import Block, UNet, dice_loss
+from torch import nn
+from torch.nn import functional
+
+from ..checkpoint import load_checkpoint, save_checkpoint
+from ..curves import cosine, write_curves
+from .augment import augment
+from .dataset import EMPTY, Volumes
+from .train import CHECKPOINT, batch_of, occupancy
+
+ADDED = ("fixed convolutions", "geometric", "intensity", "geometric + intensity")
+STRATEGIES = ("fine-tuning", *ADDED, "up to N", "from N")
+PANELS = {"training loss": {"loss": "C0-"}}
+
+
+@dataclass(frozen=True)
+class TransferPlan:
+    """Everything that determines the adapted weights besides the network and the volumes.
+
+    strategy: see the module. guard: weight of the squared distance from the probabilities before the transfer.
+    """
+
+    strategy: str
+    learning_rate: float = 1e-3
+    steps: int = 400
+    steps_per_epoch: int = 50
+    batch: int = 4
+    augmentation: float = 1.0
+    guard: float = 0.0
+    seed: int = 0
+    precision: str = "bfloat16"
+
+
+class Tuned(nn.Module):
+    """Volumes -> probabilities by a U-Net of which some modules learn; the others keep weights and statistics."""
+
+    def __init__(self, network: UNet, learning: list[nn.Module]):
+        super().__init__()
+        self.network = network.requires_grad_(False)
+        self.learning = learning  # of the network; a plain list registers nothing twice
+        for module in learning:
+            module.requires_grad_(True)
+
+    def forward(self, volume: torch.Tensor) -> torch.Tensor:
+        """See the class."""
+        return torch.sigmoid(self.network(volume))
+
+    def train(self, mode: bool = True) -> Tuned:
+        """As of any module, except that what does not learn stays in evaluation mode."""
+        super().train(False)
+        for module in self.learning:
+            module.train(mode)
+        self.training = mode
+        return self
+
+
+def prepared(network: UNet, strategy: str) -> nn.Module:
+    """A copy of the network as the strategy trains it: volumes (batch, 1, D, H, W) -> probabilities.
+
+    Raises:
+        ValueError: an unknown strategy, or a convolution that the network does not have.
+    """
+    network = copy.deepcopy(network)
+    if strategy == "fine-tuning":
+        return Tuned(network, [network])
+    if strategy == "fixed convolutions":
+        return Tuned(network, with_convolutions(network))
+    if strategy in ADDED:
+        geometric, intensity = "geometric" in strategy, "intensity" in strategy
+        return AdaptedUNet(network, geometric, (-1,) if intensity else ())
+    units = convolutions(network)
+    partial = re.fullmatch(r"(up to|from) (\d+)", strategy)
+    if partial is None:
+        raise ValueError(f"Unknown strategy {strategy!r}; known are {', '.join(STRATEGIES)}.")
+    number = int(partial[2])
+    if not 1 <= number <= len(units):
+        raise ValueError(f"{strategy!r}: the network has the convolutions 1 to {len(units)}.")
+    chosen = units[:number] if partial[1] == "up to" else units[number - 1 :]
+    return Tuned(network, [module for unit in chosen for module in unit])
+
+
+def convolutions(network: UNet) -> list[list[nn.Module]]:
+    """The network's convolutions from the input to the output, each with its normalisation."""
+    blocks: list[Block] = [*network.encoder.blocks, *reversed(network.decoder.blocks)]
+    return [[block[n], block[n + 1]] for block in blocks for n in (0, 3)] + [[network.head]]
+
+
+def with_convolutions(network: UNet) -> list[nn.Module]:
+    """Put a convolution of kernel 3, the identity at first, before each block but the first: behind every step down and
+    every step up. Returns the convolutions."""
+    added: list[nn.Module] = []
+    for part, first in ((network.encoder, 1), (network.decoder, 0)):
+        for level in range(first, len(part.blocks)):
+            channels = part.blocks[level][0].in_channels
+            convolution = nn.Conv3d(channels, channels, 3, padding=1)
+            nn.init.dirac_(convolution.weight)
+            nn.init.zeros_(convolution.bias)
+            part.blocks[level] = nn.Sequential(convolution, part.blocks[level])
+            added.append(convolution)
+    return added
+
+
+def loss_of(found: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+    """1 - Dice where there is a kidney, and the cross entropy, of probabilities (batch, 1, D, H, W)."""
+    found, there = found.float(), truth.flatten(1).amax(1) > 0.5
+    entropy = functional.binary_cross_entropy(found.clamp(1e-6, 1 - 1e-6), truth)
+    return entropy + dice_loss(found[there], truth[there]) if there.any() else entropy
+
+
+def transfer(
+    network: UNet, volumes: Volumes, plan: TransferPlan, out: str | Path | None = None, job: Job = Job()
+) -> nn.Module:
+    """Adapt a copy of a network to volumes; returns it in evaluation mode, volumes -> probabilities.
+
+    Args:
+        out: folder for `checkpoint.safetensors`, `curves.csv` and `curves.png`; goes on from a checkpoint of the same
+            plan there.
+
+    Raises:
+        ValueError: no volume shows a kidney, an unknown strategy, or `out` holds a transfer of another plan.
+    """
+    if not (volumes.population != EMPTY).any():
+        raise ValueError(f"None of the {len(volumes)} volumes shows a kidney: nothing can be learned from them.")
+    torch.manual_seed(plan.seed)
+    model, before = prepared(network, plan.strategy), network.eval()
+    learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(learning, plan.learning_rate, weight_decay=0.0)
+    state = {"plan": asdict(plan), "volumes": len(volumes), "epoch": 0, "curves": []}
+    checkpoint = None if out is None else Path(out) / CHECKPOINT
+    if checkpoint is not None and checkpoint.exists():
+        state = load_checkpoint(checkpoint, model, optimizer)
+        if state["plan"] != asdict(plan):
+            raise ValueError(
+                f"{out} holds a transfer by the plan {state['plan']}, not {asdict(plan)}. Use another folder."
+            )
+    epochs = -(-plan.steps // plan.steps_per_epoch)
+    for epoch in range(state["epoch"], epochs):
+        started, losses = time.monotonic(), []
+        model.train()
+        for step in range(epoch * plan.steps_per_epoch, min((epoch + 1) * plan.steps_per_epoch, plan.steps)):
+            for group in optimizer.param_groups:
+                group["lr"] = cosine(plan.learning_rate, step, plan.steps, warm=max(1, plan.steps // 20))
+            losses.append(_step(plan, model, before, optimizer, volumes, step))
+            job.progress(step / plan.steps, f"{plan.strategy}, epoch {epoch + 1} of {epochs}, loss {losses[-1]:.3f}")
+        row = {"epoch": epoch + 1, "loss": float(np.mean(losses)), "seconds": time.monotonic() - started}
+        state["curves"].append(row)
+        state["epoch"] = epoch + 1
+        if checkpoint is not None:
+            checkpoint.parent.mkdir(parents=True, exist_ok=True)
+            save_checkpoint(checkpoint, model, optimizer, state)
+            write_curves(checkpoint.parent, state["curves"], PANELS)
+    return model.eval()
+
+
+def _step(plan: TransferPlan, model, before: UNet, optimizer, volumes: Volumes, step: int) -> float:
+    """One update; returns the loss."""
+    rng = np.random.default_rng([plan.seed, step])
+    torch.manual_seed((plan.seed << 32) + step)
+    images, distances = batch_of(volumes, rng.choice(len(volumes), plan.batch))
+    if plan.augmentation:
+        generator = torch.Generator().manual_seed((plan.seed << 32) + step + (1 << 31))
+        images, distances = augment(images, distances, generator, plan.augmentation)
+    images = images.contiguous(memory_format=torch.channels_last_3d)
+    with torch.autocast(images.device.type, torch.bfloat16, enabled=plan.precision == "bfloat16"):
+        found = model(images)
+        if plan.guard:
+            with torch.no_grad():
+                earlier = torch.sigmoid(before(images))
+    loss = loss_of(found, occupancy(distances))
+    if plan.guard:
+        loss = loss + plan.guard * (found.float() - earlier.float()).square().mean()
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    if torch.isfinite(torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)):
+        optimizer.step()
+    return float(loss.detach())
+
+
+@torch.inference_mode()
+def dice_of(model: nn.Module, volumes: Volumes) -> np.ndarray:
+    """(N,) Dice of probabilities above a half, NaN where there is no kidney."""
+    found = np.full(len(volumes), np.nan)
+    for n in np.flatnonzero(volumes.population != EMPTY):
+        images, distances = batch_of(volumes, np.array([n]))
+        inside, truth = model(images) > 0.5, distances > 0
+        found[n] = float(2 * (inside & truth).sum() / (inside.sum() + truth.sum()).clamp(min=1))
+    return found
