@@ -65,11 +65,14 @@ def parallel(record: Record) -> Figure:
     from matplotlib.colors import LogNorm, Normalize
 
     parameters = record.space.parameters
-    figure = _figure(max(6.0, 1.3 * len(parameters) + 1.5), 4.2)
+    apart = max(1.3, 0.09 * max(map(len, record.space.names)))  # inches
+    figure = _figure(apart * len(parameters) + 1.5, 4.2)
     axis = figure.subplots()
     trials = record.best[::-1]
     losses = np.array([o.loss for o in trials])
-    ends = losses.min(), max(np.quantile(losses, 0.9), losses.min() + 1e-12)
+    ends = losses.min(), np.quantile(losses, 0.9)
+    if ends[0] == ends[1]:
+        ends = losses.min(), losses.max()
     colours = ScalarMappable((LogNorm if _is_wide(losses) else Normalize)(*ends, clip=True), "cividis")
     heights = np.array([[_height(p, o.configuration.get(p.name)) for p in parameters] for o in trials])
     # Lines through the same values lie side by side.
@@ -85,12 +88,12 @@ def parallel(record: Record) -> Figure:
         for value in _ticks(parameter):
             _label(axis, n, _height(parameter, value), text(value))
         if parameter.only_if is not None:
-            _label(axis, n, INACTIVE, "none")
+            _label(axis, n, INACTIVE, "(inactive)")
     axis.set(xlim=(-0.2, len(parameters) - 0.5), ylim=(INACTIVE - 0.06 if conditional else -0.06, 1.06), yticks=[])
     axis.set_xticks(range(len(parameters)), record.space.names)
     axis.tick_params(axis="x", length=0)
     axis.spines[:].set_visible(False)
-    bar = figure.colorbar(colours, ax=axis, extend="max", pad=0.02)
+    bar = figure.colorbar(colours, ax=axis, extend="max" if losses.max() > ends[1] else "neither", pad=0.02)
     if _is_wide(losses):
         plain_logarithms(bar.ax.yaxis, np.array(ends))
     bar.set_label("loss of a full training")

@@ -57,7 +57,7 @@ def write_report(record: Record, out: str | Path, seed: int = 0, job: Job = Job(
     job.progress(0.9, "drawing")
     drawn = {
         "progress": figures.progress(record) if record.best else None,
-        "parallel": figures.parallel(record) if record.best else None,
+        "parallel": figures.parallel(record) if len(set(record.losses)) > 1 else None,
         "importance": importance and figures.importance(importance),
         "predicted": predictions and figures.predicted(predictions),
         "rungs": figures.rungs(record) if record.agreements else None,
@@ -92,11 +92,12 @@ def summary(record: Record) -> str:
 
 def _page(record: Record, fitted: Fit | None, predictions: Predictions | None, images: dict[str, str]) -> str:
     no_training = "No training has come to its end."
+    no_pair = f"Needs two full trainings with different losses; there are {len(record.finished)}."
     no_process = f"Needs {LEAST} full trainings with different losses; there are {len(record.finished)}."
     content = {
         "Progress": _figure(images, "progress", PROGRESS, no_training),
         "The best": _best(record),
-        "Hyper-parameters": _figure(images, "parallel", PARALLEL, no_training),
+        "Hyper-parameters": _figure(images, "parallel", PARALLEL, no_pair),
         "Importance": _figure(
             images,
             "importance",
