@@ -29,6 +29,10 @@ def add_commands(verb) -> None:
     command.add_argument("--slices", type=int, default=24_000, help="that a network of 96 pixels is trained on")
     command.add_argument("--seed", type=int, default=0)
 
+    command = verb("reproduce", "table-3.1", _table_3_1, "kidney: a network of adults taken to children, by strategy")
+    command.add_argument("--out", required=True, metavar="DIR", help="where data, trainings and the table are kept")
+    command.add_argument("--scale", choices=("small", "full"), default="small", help="small: under an hour, 2 cores")
+
     command = verb("reproduce", "table-4.2", _table_4_2, "kidney: U-Net and deformed template, adults and children")
     command.add_argument("--out", required=True, metavar="DIR", help="where data, trainings and the table are kept")
     command.add_argument("--scale", choices=("small", "full"), default="small", help="small: under 40 minutes, 2 cores")
@@ -92,6 +96,12 @@ def _input_size(options, job: Job) -> None:
 
     shipped = {"filters": 16, "doubling": True, "hidden": (256,), "dropout": 0.1}
     print(describe(input_size(options.data, options.out, options.slices, options.seed, job, **shipped)))
+
+
+def _table_3_1(options, job: Job) -> None:
+    from .table_3_1 import SCALES, describe, table_3_1
+
+    print(describe(table_3_1(options.out, SCALES[options.scale], job)))
 
 
 def _table_4_2(options, job: Job) -> None:

@@ -77,6 +77,24 @@ def add_commands(verb) -> None:
     command.add_argument("--precision", choices=("float32", "bfloat16"), default="bfloat16")
     command.add_argument("--threads", type=int, help="of the CPU")
 
+    command = verb("transfer", TASK, _transfer, "take a trained U-Net to another population")
+    command.add_argument("--source", required=True, metavar="DIR", help="folder of its training")
+    command.add_argument("--data", required=True, nargs="+", metavar="DIR", help="volumes of the other population")
+    command.add_argument("--out", required=True, metavar="DIR")
+    command.add_argument(
+        "--strategy",
+        default="geometric + intensity",
+        help="fine-tuning, 'up to N', 'from N' (convolutions), 'fixed convolutions', geometric, intensity, or both",
+    )
+    command.add_argument("--guard", type=float, default=0.0, help="weight of what the network answered before")
+    command.add_argument("--pool", type=int, default=2, help="as in its training")
+    command.add_argument("--learning-rate", type=float, default=1e-3)
+    command.add_argument("--steps", type=int, default=400)
+    command.add_argument("--batch", type=int, default=4)
+    command.add_argument("--augmentation", type=float, default=1.0, help="its strength, 0 for none")
+    command.add_argument("--seed", type=int, default=0)
+    command.add_argument("--precision", choices=("float32", "bfloat16"), default="bfloat16")
+
     command = verb("evaluate", TASK, _evaluate, "measure a model on simulated subjects")
     command.add_argument("--model", default=str(BUNDLE), metavar="NAME|DIR")
     command.add_argument("--volumes", type=int, default=30, help="of adults, of children, and without a kidney each")
@@ -156,6 +174,24 @@ def _train(options, job: Job) -> None:
     pool = options.pool if options.method == "unet" else 1  # the others pool in the network
     plan = fields_of(TrainingPlan, options, network=network, dense_weight=weight, pool=pool)
     print(train(load(*options.data), options.out, plan, template, job, options.initial, options.first_look))
+
+
+def _transfer(options, job: Job) -> None:
+    from SlicerHPOLib.kidney.unet import UNet
+
+    from ..options import fields_of
+    from .dataset import load, pooled
+    from .train import CHECKPOINT, trained
+    from .transfer import TransferPlan, transfer
+
+    network, _ = trained(options.source)
+    if not isinstance(network, UNet):
+        raise ValueError(f"{options.source} holds a deformation network; expected a U-Net (train --method unet).")
+    volumes = load(*options.data)
+    if len(volumes) < 2:
+        print(f"warning: {len(volumes)} volume is little to learn from; the result may suit that one only")
+    transfer(network, pooled(volumes, options.pool), fields_of(TransferPlan, options), options.out, job)
+    print(Path(options.out) / CHECKPOINT)
 
 
 def _evaluate(options, job: Job) -> None:
