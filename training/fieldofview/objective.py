@@ -5,7 +5,8 @@
 
 All trainings begin with the same seed and see the same slices in the same order, at a constant learning rate: a trial
 that was paused goes on from its checkpoint as if it had not been, and losses differ by the configuration alone. The
-loss is the class-weighted cross entropy on slices of other volumes.
+loss is the class-weighted cross entropy on slices of other volumes, at most that of a network that knows nothing: how
+far astray a training went would drown the differences between those that learn.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from SlicerHPOLib.fieldofview.network import Architecture
+from SlicerHPOLib.fieldofview.regions import CLASSES
 from SlicerHPOLib.job import Cancelled, Job
 
 from ..checkpoint import read_checkpoint
@@ -32,6 +34,7 @@ from .dataset import Slices, load, split_by_volume
 from .train import TrainingPlan, resized, train
 
 OF_NETWORK = ("blocks", "layers", "filters", "kernel", "separable")  # table 2.7's; the others are of the training
+KNOWING_NOTHING = math.log(len(CLASSES))
 VALIDATION = 1024  # slices, about
 
 
@@ -110,7 +113,7 @@ class Objective:
             shutil.rmtree(folder, ignore_errors=True)
             raise
         _, state = read_checkpoint(checkpoint)
-        return state["curves"][resource - 1]["validation_loss"]
+        return min(state["curves"][resource - 1]["validation_loss"], KNOWING_NOTHING)
 
     def _watch(self, plan: TrainingPlan) -> Callable[[float, str], None]:
         """What is told of each step: stops the training if the search is cancelled or a unit takes too long."""

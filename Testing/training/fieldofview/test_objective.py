@@ -193,6 +193,13 @@ def test_what_diverges_is_a_failure_with_its_reason_and_leaves_no_folder(tmp_pat
     assert not list(tmp_path.iterdir())
 
 
+def test_a_network_that_went_astray_is_no_worse_than_one_that_knows_nothing(tmp_path):
+    loss = Objective(DATA, tmp_path, BASE)(Suggestion(SMALL | {"learning_rate": 10.0}, 0, 4))
+    assert loss == pytest.approx(np.log(6))
+    assert "validation_loss" in (tmp_path / "trial-00000" / "curves.csv").read_text()  # what it was is there
+    assert Objective(DATA, tmp_path, BASE)(Suggestion(SMALL, 1, 4)) < loss
+
+
 def test_a_unit_that_takes_too_long_is_a_failure(tmp_path):
     with pytest.raises(TimeoutError, match="more than 0 s"):
         Objective(DATA, tmp_path, BASE, most_seconds=0)(Suggestion(SMALL, 0, 4))
