@@ -20,13 +20,10 @@ from .maximise import maximise
 from .method import OneByOne
 from .space import Configuration, Space
 from .surrogate import Surrogate
-from .transform import identity, logarithm, normal_scores
+from .transform import half_ranks, identity, logarithm
 
 # A larger space is searched locally instead of listed: the store grows by 8 bytes a candidate and observation.
 LARGEST_LISTED = 100_000
-# Less than this, in standard deviations of the losses, is no improvement in a space without end: else a process that is
-# certain near the best is asked there for ever smaller ones.
-MARGIN = 0.0
 # Local search starts from so many of the best configurations, beside random ones.
 BEST = 5
 
@@ -58,7 +55,7 @@ class Bayesian(OneByOne):
         per_second: bool = False,
         draws: int = 0,
         kernels: Sequence[Kernel] | None = None,
-        transforms: Sequence[Transform] = (identity, logarithm, normal_scores),
+        transforms: Sequence[Transform] = (identity, logarithm, half_ranks),
         learn_failures: bool = True,
     ):
         super().__init__(space, seed, limits)
@@ -118,9 +115,8 @@ class Bayesian(OneByOne):
 
     def _gain(self, points: np.ndarray | None = None) -> np.ndarray:
         """Log of the (weighted) expected improvement at points (m, d) or at all candidates."""
-        margin = MARGIN if self._listed is None else 0.0
         gains = [
-            acquisition.log_expected_improvement(mean, variance, process.best - margin * process.scale)
+            acquisition.log_expected_improvement(mean, variance, process.best)
             for process, (mean, variance) in zip(self._losses.processes, self._losses.posteriors(points), strict=True)
         ]
         gain = logsumexp(gains, axis=0)

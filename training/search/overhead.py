@@ -37,6 +37,13 @@ class Overhead:
     total: float
 
 
+def until(last: int) -> tuple[int, ...]:
+    """The numbers of observations of a run that ends with `last`. Raises ValueError if there are too few."""
+    if last <= OBSERVED[0]:
+        raise ValueError(f"A run until {last} observations: it starts with {OBSERVED[0]}.")
+    return (*(n for n in OBSERVED if n < last), last)
+
+
 def overheads(observed: Sequence[int] = OBSERVED, seed: int = 0, job: Job = Job()) -> Iterator[Overhead]:
     """Ours, then each package that is installed; minutes for each."""
     space = table_2_7(learning_rates=7)

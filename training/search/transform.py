@@ -42,19 +42,42 @@ def normal_scores(y: np.ndarray) -> tuple[np.ndarray, float]:
     logarithm unbiased where the density is even. Distances are at least the smallest difference of two losses, as
     measured losses have a resolution.
     """
-    n = len(y)
-    t = ndtri((rankdata(y) - 0.5) / n)
-    ordered = np.sort(y)
-    gaps = np.diff(ordered)
-    if n < 2 or not gaps.any():
+    t = ndtri((rankdata(y) - 0.5) / len(y))
+    if y.min() == y.max():
         return t, -math.inf
+    return t, float((_log_density(y) - _log_normal(t)).sum())
+
+
+def half_ranks(y: np.ndarray) -> tuple[np.ndarray, float]:
+    """t(y): normal scores of the losses above the median m; (y - m) / s of the others (Song et al. 2024).
+
+    How bad the bad ones are does not count, how good the good ones are does: an improvement keeps its size. s is such
+    that the good half looks like that of a standard normal distribution.
+    """
+    scores, middle = ndtri((rankdata(y) - 0.5) / len(y)), np.median(y)
+    good = y <= middle
+    bad = y[~good]
+    scale = math.sqrt(((y[good] - middle) ** 2).mean())
+    if not len(bad) or bad.min() == bad.max() or not scale > 1e-12 * max(1.0, abs(middle)):
+        return scores, -math.inf
+    slopes = math.log(len(bad) / len(y)) + _log_density(bad) - _log_normal(scores[~good])
+    return np.where(good, (y - middle) / scale, scores), float(slopes.sum() - good.sum() * math.log(scale))
+
+
+def _log_density(y: np.ndarray) -> np.ndarray:
+    """Of the distribution that y (n,), not all equal, are draws from, at the sorted y."""
+    n, ordered = len(y), np.sort(y)
+    gaps = np.diff(ordered)
     m = max(1, round(math.sqrt(n) / 2))
     first, last = np.maximum(np.arange(n) - m, 0), np.minimum(np.arange(n) + m, n - 1)
     steps = last - first
     width = np.maximum(ordered[last] - ordered[first], gaps[gaps > 0].min())
-    log_density = digamma(steps) - np.log(n * width)
-    log_normal = -0.5 * (np.sort(t) ** 2 + math.log(2 * math.pi))
-    return t, float((log_density - log_normal).sum())
+    return digamma(steps) - np.log(n * width)
+
+
+def _log_normal(t: np.ndarray) -> np.ndarray:
+    """Density of a standard normal distribution at the sorted t."""
+    return -0.5 * (np.sort(t) ** 2 + math.log(2 * math.pi))
 
 
 def kumaraswamy(x: np.ndarray, log_a: np.ndarray, log_b: np.ndarray) -> np.ndarray:

@@ -46,3 +46,27 @@ def test_what_must_not_be_chosen_is_not_chosen():
         return np.where([c["c"] <= 20 for c in configurations], score(configurations), -np.inf)
 
     assert maximise(limited, SPACE, [], np.random.default_rng(0))["c"] == 20
+
+
+def test_continuous_parameters_come_to_the_top_itself():
+    def tilted(configurations):  # a narrow ridge across the axes: no step along one of them goes up for long
+        x = np.array([[c["a"], (np.log10(c["b"]) + 3) / 3] for c in configurations]) - [0.7123, 0.4321]
+        return (
+            -300 * (x[:, 0] + x[:, 1]) ** 2
+            - (x[:, 0] - x[:, 1]) ** 2
+            - np.array([c["d"] == "x" for c in configurations])
+        )
+
+    for seed in range(3):
+        found = maximise(tilted, SPACE, [], np.random.default_rng(seed))
+        assert tilted([found])[0] > -1e-6 and found["d"] == "y"
+
+
+def test_a_parameter_without_meaning_stays_away():
+    space = Space((Categorical("d", ("x", "y")), Continuous("a", 0, 1, only_if=("d", ("x",))), Continuous("b", 0, 1)))
+
+    def flat(configurations):
+        return np.array([-((c["b"] - 0.3) ** 2) - (c["d"] == "x") for c in configurations])
+
+    found = maximise(flat, space, [], np.random.default_rng(0))
+    assert found == {"d": "y", "b": found["b"]} and abs(found["b"] - 0.3) < 1e-4

@@ -3,7 +3,7 @@
 import pytest
 
 from training.search import overhead
-from training.search.overhead import Overhead, describe, integral, overheads
+from training.search.overhead import Overhead, describe, integral, overheads, until
 
 
 @pytest.mark.parametrize("power", [-1, 0, 1, 2.5])
@@ -26,3 +26,9 @@ def test_a_line_has_the_times_ours():
     ours = Overhead("ours", {10: 0.1, 100: 0.2}, 20.0)
     line = describe(Overhead("theirs", {10: 0.2, 100: 1.0}, 50.0), ours)
     assert "10: 0.2 (2x), 100: 1 (5x); run: 50 (2x)" in line
+
+
+def test_a_run_that_ends_early_is_timed_at_its_end():
+    assert until(1000) == (10, 30, 100, 300, 1000) and until(300) == (10, 30, 100, 300) and until(50) == (10, 30, 50)
+    with pytest.raises(ValueError, match="starts with 10"):
+        until(10)

@@ -10,6 +10,7 @@ from scipy.stats import norm
 from training.search.hyperparameters import likeliest
 from training.search.kernel import matern_52
 from training.search.transform import (
+    half_ranks,
     identity,
     kumaraswamy,
     kumaraswamy_gradient,
@@ -42,17 +43,27 @@ def test_losses_that_are_all_equal_have_no_normal_scores():
     assert normal_scores(np.ones(3))[1] == -np.inf
 
 
+def test_half_ranks_keep_the_distances_of_the_good_and_the_order_of_the_bad():
+    y = np.array([4.0, 1.0, 100.0, 3.0, 1e9])  # the median 4; s = sqrt((9 + 1 + 0) / 3)
+    t, _ = half_ranks(y)
+    np.testing.assert_allclose(t[[1, 3, 0]], np.array([-3, -1, 0]) / np.sqrt(10 / 3))
+    np.testing.assert_allclose(t[[2, 4]], norm.ppf([0.7, 0.9]))
+    assert half_ranks(np.array([1.0, 1.0, 1.0, 5.0]))[1] == -np.inf
+
+
 @given(LOSSES)
 def test_every_transform_keeps_the_order(y):
-    for transform in (identity, logarithm, normal_scores):
+    for transform in (identity, logarithm, half_ranks, normal_scores):
         t, _ = transform(y)
         order = np.argsort(y)
         assert (np.diff(t[order]) >= 0).all()
 
 
-@given(LOSSES, st.floats(0.1, 10))
-def test_the_jacobian_of_normal_scores_follows_the_unit_of_the_losses(y, factor):
-    jacobian, scaled = normal_scores(y)[1], normal_scores(factor * y)[1]
+@pytest.mark.parametrize("transform", [half_ranks, normal_scores])
+@given(y=LOSSES, factor=st.floats(0.1, 10))
+def test_the_jacobian_of_ranks_follows_the_unit_of_the_losses(transform, y, factor):
+    y = y.round(2)  # with a resolution, as measured losses have
+    jacobian, scaled = transform(y)[1], transform(factor * y)[1]
     if np.isfinite(jacobian):
         assert scaled == pytest.approx(jacobian - len(y) * np.log(factor), abs=1e-6 * len(y))
 
@@ -67,6 +78,17 @@ def test_the_density_behind_normal_scores_is_that_of_the_losses(n, tolerance):
         found.append((norm.logpdf(t).sum() + log_jacobian) / n)
     entropy = 0.5 * np.log(2 * np.pi * np.e)  # of a log-normal distribution with mean 0 and standard deviation 1
     assert np.mean(found) == pytest.approx(-entropy, abs=tolerance)
+
+
+def test_the_density_behind_half_ranks_is_that_of_the_losses():
+    # z is normal, and y(z) has the slope 3 for the good and exp(z) for the bad: log p(y) = log N(z) - log y'(z).
+    found, exact = [], []
+    for seed in range(200):
+        z = np.random.default_rng(seed).standard_normal(200)
+        t, log_jacobian = half_ranks(np.where(z < 0, 3 * z, np.expm1(z)))
+        found.append((norm.logpdf(t).sum() + log_jacobian) / 200)
+        exact.append((norm.logpdf(z) - np.where(z < 0, np.log(3), z)).mean())
+    assert np.mean(found) == pytest.approx(np.mean(exact), abs=0.03)
 
 
 def draws(seed, n=60):
