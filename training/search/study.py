@@ -5,8 +5,9 @@ stopped on a rung, failed, or running. So Optuna's dashboard, plots and importan
 is a function of what it was told, so whoever opens the study tells a new one everything and asks on. A training that
 was running when its process died is handed out again first, with the same number, to go on from its checkpoint.
 
-The storage is a journal file (`search.log`) or a database (`sqlite:///search.db`). Several processes of one machine may
-share a journal: each asks and tells while it holds the file's lock, and learns first what the others have done.
+The storage is a journal file (`search.log`) or a database (`sqlite:///search.db`, `postgresql://...`). Several
+processes may share it, of one machine if it is a file: each asks and tells while it holds the storage's lock, and
+learns first what the others have done.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ from .space import Continuous, Integer, Space
 if TYPE_CHECKING:
     import optuna
 
+SQLITE = "sqlite:///"
+LOCK = 2_718_281_828  # of all studies in a PostgreSQL database; any number that others do not lock
 JOURNAL = b'{"op_code":'  # how Optuna's journals begin
 HOPELESS = 10  # failures without any success after which something other than the configurations is wrong
 
@@ -249,9 +252,21 @@ def _opened(storage: str) -> tuple[Callable, optuna.storages.BaseStorage]:
     from optuna.storages import JournalStorage, RDBStorage
     from optuna.storages.journal import JournalFileBackend
 
-    if "://" in storage:
-        return nullcontext, RDBStorage(storage)
-    path = Path(storage).resolve()
+    is_file = "://" not in storage or storage.startswith(SQLITE)
+    path = Path(storage.removeprefix(SQLITE)).resolve()
+    locked = _locked_file(path) if is_file else _locked_database(storage)
+    with locked():
+        if "://" in storage:
+            return locked, RDBStorage(storage)
+        _keep_whole_lines(path)
+        try:
+            return locked, JournalStorage(JournalFileBackend(str(path), lock_obj=_NoLock()))
+        except (ValueError, KeyError) as error:
+            raise ValueError(f"{path} is no journal of studies: {error}.") from error
+
+
+def _locked_file(path: Path) -> Callable:
+    """By a file beside it."""
     path.parent.mkdir(parents=True, exist_ok=True)
 
     @contextmanager
@@ -262,12 +277,27 @@ def _opened(storage: str) -> tuple[Callable, optuna.storages.BaseStorage]:
             fcntl.flock(file, fcntl.LOCK_EX)  # the system frees it when a process dies
             yield
 
-    with locked():
-        _keep_whole_lines(path)
-        try:
-            return locked, JournalStorage(JournalFileBackend(str(path), lock_obj=_NoLock()))
-        except (ValueError, KeyError) as error:
-            raise ValueError(f"{path} is no journal of studies: {error}.") from error
+    return locked
+
+
+def _locked_database(address: str) -> Callable:
+    """By PostgreSQL's advisory lock, which it frees when a process dies. Other kinds of databases have no lock here."""
+    from sqlalchemy import create_engine, text
+
+    try:
+        engine = create_engine(address)
+    except ImportError as error:
+        raise ValueError(f"The database needs a driver ({error}): pip install 'psycopg[binary]'.") from error
+    if engine.dialect.name != "postgresql":
+        return nullcontext
+
+    @contextmanager
+    def locked() -> Iterator[None]:
+        with engine.begin() as connection:
+            connection.execute(text(f"SELECT pg_advisory_xact_lock({LOCK})"))
+            yield
+
+    return locked
 
 
 class _NoLock:
