@@ -79,6 +79,7 @@ def add_commands(verb) -> None:
     command.add_argument("--out", default="out/sample-efficiency", metavar="DIR", help="goes on with what it has")
 
     command = verb("reproduce", "failures", _failures, "searches where a quarter of the networks cannot be trained")
+    command.add_argument("--methods", nargs="+", metavar="NAME", help="ours by default")
     command.add_argument("--rivals", action="store_true", help="also Optuna's samplers")
     command.add_argument("--runs", type=int, default=20, help="searches by each method")
     command.add_argument("--first", type=int, default=0, metavar="SEED", help="of the first of them")
@@ -157,10 +158,11 @@ def _sample_efficiency(options, job: Job) -> None:
 
 def _failures(options, job: Job) -> None:
     from .failures import OURS, THEIRS, failing_table
-    from .sample_efficiency import describe, sample_efficiency
+    from .sample_efficiency import describe, named, sample_efficiency
 
-    methods, seeds = OURS | (THEIRS if options.rivals else {}), range(options.first, options.first + options.runs)
-    print(describe(sample_efficiency({"memory": failing_table()}, options.out, seeds, methods, job=job)))
+    methods = list(options.methods or OURS) + (list(THEIRS) if options.rivals else [])
+    makers, seeds = named(methods, OURS | THEIRS), range(options.first, options.first + options.runs)
+    print(describe(sample_efficiency({"memory": failing_table()}, options.out, seeds, makers, job=job)))
 
 
 def _of_study(options, job: Job) -> None:

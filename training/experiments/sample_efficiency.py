@@ -103,7 +103,7 @@ def sample_efficiency(
     if draws < DRAWS[0]:
         raise ValueError(f"{draws} draws: at least {DRAWS[0]} are compared.")
     file = Path(out) / "runs.csv"
-    runs = {(run.table, run.method, run.seed): run for run in read(file)}
+    runs = _by_key(read(file))
     wanted = [(table, method, seed) for table in tables for method in methods for seed in seeds]
     asked = sum(n <= draws for n in DRAWS)
     for done, key in enumerate(wanted):
@@ -115,16 +115,20 @@ def sample_efficiency(
         gaps, failed = search(tables[name], methods[method](tables[name].space, seed), draws)
         seconds = time.process_time() - start
         reached = tuple(gaps[n - 1] if n <= draws else None for n in DRAWS)
-        runs[key] = Run(name, method, seed, reached, failed, seconds)
+        runs = _by_key(read(file)) | {key: Run(name, method, seed, reached, failed, seconds)}  # others may add too
         _write(file, runs.values())
     return [run for run in runs.values() if run.table in tables]
 
 
-def named(names: Iterable[str]) -> Makers:
+def named(names: Sequence[str], among: Makers = METHODS) -> Makers:
     """Methods by name. Raises ValueError if there is none."""
-    if unknown := [name for name in names if name not in METHODS]:
-        raise ValueError(f"No method is called {unknown[0]!r}; there are {', '.join(METHODS)}.")
-    return {name: METHODS[name] for name in names}
+    if unknown := [name for name in names if name not in among]:
+        raise ValueError(f"No method is called {unknown[0]!r}; there are {', '.join(among)}.")
+    return {name: among[name] for name in names}
+
+
+def _by_key(runs: Iterable[Run]) -> dict[tuple[str, str, int], Run]:
+    return {(run.table, run.method, run.seed): run for run in runs}
 
 
 def read(file: Path) -> list[Run]:

@@ -13,6 +13,7 @@ def add_commands(verb) -> None:
 
     command = verb("benchmark", "search", _benchmark, "time one suggestion among all configurations of table 2.7")
     command.add_argument("--rivals", action="store_true", help="whole runs, and those of the packages installed")
+    command.add_argument("--until", type=int, default=1000, help="observations that a whole run ends with")
     command.add_argument("--seed", type=int, default=0)
 
     command = verb("report", None, _report, "write what a search found as a page with figures")
@@ -38,7 +39,7 @@ def _benchmark(options, job: Job) -> None:
     if options.rivals:
         print("seconds of a processor for an ask after so many observations, fits included (times ours)")
         ours = None
-        for row in overhead.overheads(seed=options.seed, job=job):
+        for row in overhead.overheads(overhead.until(options.until), options.seed, job):
             ours = ours or row
             print(overhead.describe(row, ours), flush=True)
         return

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from training.__main__ import main
 from training.experiments.failures import failing_table, losses, memory
 from training.experiments.sample_efficiency import search, source
 from training.search.bayesian import Bayesian
@@ -33,3 +34,8 @@ def test_the_noise_of_a_network_is_fixed():
 def test_a_search_that_learns_from_failures_has_far_fewer_than_the_source_which_leaves_them_out(table):
     ours, theirs = (search(table, make(table.space, seed=0), 30) for make in (Bayesian, source))
     assert ours[1] < theirs[1] / 2
+
+
+def test_the_command_refuses_a_method_it_does_not_compare(tmp_path, capsys):
+    assert main(["reproduce", "failures", "--methods", "SMAC", "--out", str(tmp_path)]) == 2
+    assert "there are source, Bayesian, Optuna TPE" in capsys.readouterr().err
