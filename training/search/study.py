@@ -251,18 +251,19 @@ def _opened(storage: str) -> tuple[Callable, optuna.storages.BaseStorage]:
     """A lock between processes, and the storage behind it."""
     from optuna.storages import JournalStorage, RDBStorage
     from optuna.storages.journal import JournalFileBackend
+    from sqlalchemy.exc import SQLAlchemyError
 
     is_file = "://" not in storage or storage.startswith(SQLITE)
     path = Path(storage.removeprefix(SQLITE)).resolve()
     locked = _locked_file(path) if is_file else _locked_database(storage)
-    with locked():
-        if "://" in storage:
-            return locked, RDBStorage(storage)
-        _keep_whole_lines(path)
-        try:
+    try:
+        with locked():
+            if "://" in storage:
+                return locked, RDBStorage(storage)
+            _keep_whole_lines(path)
             return locked, JournalStorage(JournalFileBackend(str(path), lock_obj=_NoLock()))
-        except (ValueError, KeyError) as error:
-            raise ValueError(f"{path} is no journal of studies: {error}.") from error
+    except (SQLAlchemyError, ValueError, KeyError) as error:
+        raise ValueError(f"{storage} holds no studies, or cannot be opened: {error}.") from error
 
 
 def _locked_file(path: Path) -> Callable:
@@ -318,7 +319,7 @@ def _keep_whole_lines(path: Path) -> None:
     """
     content = path.read_bytes() if path.exists() else b""
     if not JOURNAL.startswith(content[: len(JOURNAL)]):
-        raise ValueError(f"{path} is no journal of studies: give another name, or the address of a database.")
+        raise ValueError("it is no journal; give another name, or the address of a database")
     end = content.rfind(b"\n") + 1
     if end < len(content):
         os.truncate(path, end)

@@ -163,6 +163,6 @@ def test_a_study_of_another_space_under_the_name_is_refused_and_kept(make, tmp_p
 @pytest.mark.parametrize("content", [b"notes of mine\nwithout an end", b"SQLite format 3\0\n\0"])
 def test_a_file_of_another_kind_is_refused_and_kept(make, tmp_path, content):
     (tmp_path / "s.log").write_bytes(content)
-    with pytest.raises(ValueError, match="no journal"):
+    with pytest.raises(ValueError, match="it is no journal"):
         opened(tmp_path, make())
     assert (tmp_path / "s.log").read_bytes() == content

@@ -10,6 +10,7 @@ from training.search.random_search import RandomSearch
 from training.search.space import Continuous, Space
 from training.search.study import Study
 
+SPACE = Space((Continuous("x", 0, 1),))
 WORKER = """
     import sys
     from training.search.hyperband import Hyperband
@@ -34,9 +35,15 @@ def test_workers_that_open_a_database_at_the_same_moment_train_nothing_twice(tmp
     assert all(trial.state.is_finished() for trial in trials)
 
 
+def test_a_file_that_is_no_database_is_refused_and_kept(tmp_path):
+    (tmp_path / "s.db").write_text("loss,rate\n1,2\n")
+    with pytest.raises(ValueError, match="holds no studies"):
+        Study(f"sqlite:///{tmp_path}/s.db", "s", SPACE, RandomSearch(SPACE))
+    assert (tmp_path / "s.db").read_text() == "loss,rate\n1,2\n"
+
+
 def test_a_database_whose_driver_is_missing_says_what_to_install(monkeypatch):
     for driver in ("psycopg", "psycopg2"):
         monkeypatch.setitem(sys.modules, driver, None)
-    space = Space((Continuous("x", 0, 1),))
     with pytest.raises(ValueError, match="pip install 'psycopg"):
-        Study("postgresql://127.0.0.1/studies", "s", space, RandomSearch(space))
+        Study("postgresql://127.0.0.1/studies", "s", SPACE, RandomSearch(SPACE))
