@@ -259,7 +259,11 @@ class MRFieldOfViewWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         elif status.state == "done" and not results:
             self._runButtons.say(_("The volume was removed from the scene: nothing was computed."))
         else:
-            kept = results[0].fixed if self._started is self.ui.applyButton and not failure else {}
+            kept = {}
+            if self._started is self.ui.applyButton and not failure:
+                kept = results[0].fixed
+                if self._parameterNode and self._parameterNode.inputVolume:
+                    self.logic.showInViews(self._parameterNode.inputVolume)
             note = _("Boundaries that you had set were kept: {names}.").format(names=", ".join(kept))
             self._runButtons.say("\n".join([*self.logic.warnings(), *([note] if kept else [])]))
         if failure:
@@ -502,6 +506,10 @@ class MRFieldOfViewLogic(ScriptedLoadableModuleLogic):
         """Raises ValueError if a volume was moved or changed since it was classified."""
         fieldofview.placed_as_classified(volumeNode, fieldofview.require_classification(volumeNode))
 
+    def showInViews(self, volumeNode):
+        """Shows a volume in the slice views, unless one of them shows it already."""
+        show_in_slice_views(volumeNode)
+
     def showSlabs(self, volumeNode, visible=True):
         """Shows or hides the slabs of a volume's regions in the views; those of other volumes are hidden."""
         fieldofview.show_only_slabs_of(volumeNode, visible)
@@ -530,13 +538,13 @@ class MRFieldOfViewLogic(ScriptedLoadableModuleLogic):
         Raises ValueError if it could not be classified, was removed, or cannot be read any more.
         """
         volumeNode = resultlist.volume_of_row(row)
-        show_in_slice_views(volumeNode)
+        self.showInViews(volumeNode)
         return volumeNode
 
     def jumpToRegion(self, volumeNode, region):
         """Centres all slice views on the middle of a region. Raises ValueError if the volume has no such region."""
         r, a, s = fieldofview.middle_of(volumeNode, region)
-        show_in_slice_views(volumeNode)
+        self.showInViews(volumeNode)
         slicer.vtkMRMLSliceNode.JumpAllSlices(slicer.mrmlScene, r, a, s, slicer.vtkMRMLSliceNode.CenteredJumpSlice)
 
     def cropToRegion(self, volumeNode, region):

@@ -15,9 +15,9 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow")
 
 ROOT = Path(__file__).resolve().parents[2]
-EXAMPLES = {  # module -> its sample, and the direction of the 3D view
-    "MRFieldOfView": ("whole-body-t1", "ANTERIOR"),
-    "KidneyUltrasound": ("adult-right", "ANTERIOR"),
+EXAMPLES = {  # module -> its sample
+    "MRFieldOfView": "whole-body-t1",
+    "KidneyUltrasound": "adult-right",
 }
 ORIENTATIONS = ("Axial", "Sagittal", "Coronal")
 PATIENCE_S = 600.0
@@ -31,14 +31,14 @@ def main(folder: Path) -> None:
     core = install()
     views = OffscreenSliceView(core), OffscreenThreeDView(core)
     folder.mkdir(parents=True, exist_ok=True)
-    for module, (sample, direction) in EXAMPLES.items():
+    for module, sample in EXAMPLES.items():
         path = folder / f"{module}.png"
-        draw(module, sample, direction, views, path)
+        draw(module, sample, views, path)
         print(path)
 
 
-def draw(module: str, sample: str, direction: str, views: tuple, path: Path) -> None:
-    """Applies a module to a sample and puts its panel and the views side by side."""
+def draw(module: str, sample: str, views: tuple, path: Path) -> None:
+    """Applies a module to a sample, uses it a little, and puts its panel and the views side by side."""
     import SampleData
     import slicer
     from harness import session
@@ -49,26 +49,56 @@ def draw(module: str, sample: str, direction: str, views: tuple, path: Path) -> 
     volume = SampleData.downloadSample(sample)
     slice_view.show(volume, ORIENTATIONS[0])
     panel.ui.inputSelector.setCurrentNode(volume)
+    if module == "KidneyUltrasound":
+        panel.ui.sideSelector.setCurrentIndex(panel.ui.sideSelector.findText("Right kidney"))
     panel.ui.applyButton.click()
-    end = time.monotonic() + PATIENCE_S
-    while not slicer.util.getNodesByClass("vtkMRMLSegmentationNode"):
-        assert time.monotonic() < end, "no result"
-        session.process_events(0.1)
+    wait_until(lambda: slicer.util.getNodesByClass("vtkMRMLSegmentationNode"))
     session.process_events(1)
 
     bounds = [0.0] * 6
     slicer.util.getNodesByClass("vtkMRMLSegmentationNode")[0].GetRASBounds(bounds)
     centre = [(low + high) / 2 for low, high in zip(bounds[::2], bounds[1::2], strict=True)]
+    if module == "KidneyUltrasound":
+        correct(panel, centre)
     with tempfile.TemporaryDirectory() as temporary:
         pictures = [Path(temporary, f"{name}.png") for name in (*ORIENTATIONS, "3D")]
         for orientation, picture in zip(ORIENTATIONS, pictures, strict=False):
             slice_view.show(volume, orientation)
             slice_view.node.JumpSliceByOffsetting(*centre)
             slice_view.screenshot(picture)
-        three_d_view.screenshot(pictures[-1], direction)
+        three_d_view.screenshot(pictures[-1])
         beside(panel.parent.grab(), pictures, path)
     slice_view.release()
     session.close_panels()
+
+
+def correct(panel, centre: list[float]) -> None:
+    """Places a point a little outside of the kidney that is to be inside, and one within that is not."""
+    import numpy as np
+    from harness import session
+
+    result = panel.logic.result(panel._parameterNode.segmentation)
+    inside, outside = panel.logic.pointNodes(panel._parameterNode.segmentation)
+    for node, towards, beyond_mm in ((inside, (0, 1, 0), 4.0), (outside, (0, -1, 0), -5.0)):
+        along = centre + np.arange(0, 60, 0.5)[:, None] * towards
+        k, j, i = (
+            np.rint(result.image.ijk_of(along)).astype(int).T[::-1].clip(0, np.array(result.mask.shape)[:, None] - 1)
+        )
+        surface_mm = 0.5 * int(np.argmin(result.mask[k, j, i] > 0))
+        node.AddControlPointWorld(*map(float, centre + (surface_mm + beyond_mm) * np.array(towards)))
+        session.process_events(1)
+    wait_until(lambda: panel.ui.undoButton.enabled)
+    session.process_events(2)  # the measures follow
+
+
+def wait_until(condition) -> None:
+    """Lets Qt work until the condition holds."""
+    from harness import session
+
+    end = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < end, "no result"
+        session.process_events(0.1)
 
 
 def beside(panel, pictures: list[Path], path: Path) -> None:

@@ -228,6 +228,17 @@ def test_a_module_is_written_for_the_python_of_slicer(module):
         assert not re.findall(r"qt\.Q\w+\.[A-Z]\w+\.[A-Z]\w+|\.exec\(", text), path
 
 
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_says_what_it_is_for_and_what_not_whom_to_thank_and_has_an_icon(load_module, module):
+    import slicer
+
+    load_module(module)
+    said = getattr(slicer.modules, module.lower())
+    assert said.title and said.categories and said.contributors and not said.icon.isNull()
+    assert len(said.helpText) > 100 and "Not for clinical use" in said.helpText
+    assert "doctoral thesis" in said.acknowledgementText
+
+
 def test_the_library_knows_no_slicer_but_in_mrml_and_never_qt():
     library = ROOT / "SlicerHPO/SlicerHPOLib"
     for name in tree("SlicerHPO/SlicerHPOLib", "*.py"):

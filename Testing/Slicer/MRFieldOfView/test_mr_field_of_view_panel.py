@@ -65,6 +65,8 @@ def test_label_maps_and_colour_volumes_are_not_offered(panel, scene):
 
 
 def test_apply_finds_the_regions_and_shows_them(panel, volume, wait_until, dialogs):
+    import slicer
+
     click(panel.ui.applyButton)
     wait_until(ended(panel))
     assert len(dialogs) == 0
@@ -77,6 +79,8 @@ def test_apply_finds_the_regions_and_shows_them(panel, volume, wait_until, dialo
     assert set(parts(volume)) == {"regions", "segmentation", "curves", "lines", "chart"}
     assert not panel.ui.progressBar.visible
     assert panel.ui.applyButton.text == "Apply"
+    composite = slicer.app.layoutManager().sliceWidget("Red").mrmlSliceCompositeNode()
+    assert composite.GetBackgroundVolumeID() == volume.GetID()
 
 
 def test_while_it_runs_progress_is_shown_apply_is_cancel_and_the_rest_waits(panel, volume, quick, wait_until):

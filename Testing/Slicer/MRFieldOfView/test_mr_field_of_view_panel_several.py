@@ -138,6 +138,13 @@ def test_the_keyboard_goes_through_the_panel_from_top_to_bottom(panel, classifie
     assert [name for name in order if name in wanted] == wanted
 
 
+def test_every_widget_that_can_be_used_explains_itself(panel):
+    usable = ("QPushButton", "QComboBox", "QCheckBox", "qMRMLNodeComboBox", "ctkSliderWidget", "ctkPathLineEdit")
+    for name, widget in vars(panel.ui).items():
+        if widget.metaObject().className() in usable:
+            assert widget.toolTip, name
+
+
 def test_the_window_never_waits_long_for_a_large_volume(panel, quick, wait_until, process_events):
     import time
 
