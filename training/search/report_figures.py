@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 MOST_LABELS = 10  # of the values of a parameter
 INACTIVE = -0.12  # where a parameter that has no value is drawn below the others, which are in [0, 1]
+BAND = 0.03  # lines through one value of a list lie side by side within this of it
 WIDE = 10  # from this ratio of the largest to the least loss on, axes are logarithmic
 
 
@@ -75,8 +76,8 @@ def parallel(record: Record) -> Figure:
         ends = losses.min(), losses.max()
     colours = ScalarMappable((LogNorm if _is_wide(losses) else Normalize)(*ends, clip=True), "cividis")
     heights = np.array([[_height(p, o.configuration.get(p.name)) for p in parameters] for o in trials])
-    # Lines through the same values lie side by side.
-    heights += np.random.default_rng(0).uniform(-0.012, 0.012, heights.shape)
+    bands = [0.0 if p.size is None else min(BAND, 0.3 / p.size) for p in parameters]
+    heights += bands * np.random.default_rng(0).uniform(-1, 1, heights.shape)
     places = np.broadcast_to(np.arange(len(parameters)), heights.shape)
     lines = LineCollection(np.stack([places, heights], axis=2), colors=colours.to_rgba(losses), alpha=0.8, linewidths=1)
     axis.add_collection(lines)

@@ -10,14 +10,7 @@ from training.search.grid import GridSearch
 from training.search.hyperband import Hyperband
 from training.search.space import Ordinal, Space
 
-
-def a_table():
-    """30 curves of 9 epochs; the first epoch already tells which is better."""
-    space = Space((Ordinal("a", tuple(range(10))), Ordinal("b", (0, 1, 2))))
-    x = space.encode(space.enumerate())
-    end = 1 + (x[:, 0] - 0.7) ** 2 + 0.3 * x[:, 1]
-    loss = end[:, None] * (1 + np.exp(-np.arange(1, 10)))
-    return CurveTable(space, loss, loss, np.ones(len(loss)))
+from .test_figure_2_7 import a_table
 
 
 def test_a_model_counts_once_with_the_loss_of_its_full_training():
