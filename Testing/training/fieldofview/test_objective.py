@@ -1,6 +1,7 @@
 """A search's trainings: paused as if they had not been, taken up after a kill, stopped where they lead nowhere."""
 
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from safetensors.torch import load_file
 from SlicerHPOLib.fieldofview.network import Architecture
 from SlicerHPOLib.job import Cancelled, Job
 
+from training.__main__ import main
 from training.fieldofview import objective as module
 from training.fieldofview.cost import multiply_adds, weights
 from training.fieldofview.dataset import Slices, batches
@@ -73,6 +75,12 @@ def test_a_trial_that_was_paused_equals_one_trained_through(tmp_path):
     assert all(torch.equal(weights_of[0][name], weights_of[1][name]) for name in weights_of[0])
 
 
+def test_an_objective_that_was_sent_to_another_process_trains_the_same(tmp_path):
+    here = Objective(DATA, tmp_path / "here", BASE)
+    sent = pickle.loads(pickle.dumps(Objective(DATA, tmp_path / "there", BASE)))
+    assert here(Suggestion(SMALL, 0, 2)) == sent(Suggestion(SMALL, 0, 2))
+
+
 def test_the_same_slices_are_seen_in_the_same_order_whatever_the_batch():
     seen = {
         batch: [np.concatenate(list(batches(144, batch, 3, epoch, 16))) for epoch in range(10)] for batch in (4, 16)
@@ -90,23 +98,48 @@ def test_a_configuration_changes_what_table_2_7_names_and_nothing_else():
     assert replace(plan, architecture=BASE.architecture, batch=64, learning_rate=1e-3) == BASE
 
 
-def test_slices_are_resized_once_and_validation_has_volumes_of_its_own(tmp_path, monkeypatch):
+@pytest.fixture
+def data_set(tmp_path, monkeypatch):
+    """A folder of three shards, and a validation that fits it."""
     monkeypatch.setattr(module, "VALIDATION", 40)
-    (tmp_path / "dataset.json").write_text("{}")
+    (tmp_path / "dataset.json").write_text('{"seed": 0}')
     for shard in range(3):
         np.savez(
             tmp_path / f"shard-0000{shard}.npz",
             **{name: getattr(slices(120), name) + (100 * shard if name == "volume" else 0) for name in Slices.FIELDS},
         )
+    return tmp_path
+
+
+def test_the_command_goes_on_and_says_what_is_best_and_where(data_set, capsys):
+    journal = data_set / "s.journal"
+    options = {"--data": data_set, "--study": journal, "--method": "random", "--resource": 2, "--slices": 16}
+    options |= {"--size": 32, "--hidden": 8, "--threads": 1, "--most-weights": 5000, "--most-multiply-adds": 200_000}
+
+    def searched(**more) -> int:
+        named = options | {f"--{name}": value for name, value in more.items()}
+        return main(["search", "fieldofview", "--normalised", *(str(word) for pair in named.items() for word in pair)])
+
+    for trainings in (2, 3):
+        assert searched(trainings=trainings) == 0
+        said = capsys.readouterr().out
+        assert f"{trainings} trainings of {trainings} configurations, 0 failed" in said
+        assert "best: loss 1." in said and str(journal) in said
+    assert len(list(data_set.glob("s.trials/trial-*/checkpoint.safetensors"))) == 3
+    assert searched(trainings=3, seed=1) == 2
+    assert "another settings" in capsys.readouterr().err
+
+
+def test_slices_are_resized_once_and_validation_has_volumes_of_its_own(data_set):
     small = replace(BASE, architecture=replace(BASE.architecture, input_size=16, blocks=2), epoch_slices=32)
-    training, validation = search_slices(tmp_path, small)
+    training, validation = search_slices(data_set, small)
     assert training.images.shape[1:] == validation.images.shape[1:] == (16, 16)
     assert training.images.dtype == np.uint8
     assert training.images[training.labels == 5].mean() == pytest.approx(slices().images[5::6].mean(), abs=1)
     assert not set(training.volume) & set(validation.volume)
     assert len(training) + len(validation) == 240  # the third shard is not needed
     with pytest.raises(ValueError, match="simulate more"):
-        search_slices(tmp_path, replace(BASE, epochs=400))
+        search_slices(data_set, replace(BASE, epochs=400))
 
 
 def test_limits_are_the_costs_of_the_networks_that_would_be_trained():
