@@ -57,6 +57,7 @@ def add_commands(verb) -> None:
     command.add_argument("--learning-rate", type=float, default=1e-3)
     command.add_argument("--weight-decay", type=float, default=0.02)
     command.add_argument("--epochs", type=int, default=10)
+    command.add_argument("--slices", dest="epoch_slices", type=int, help="of an epoch; all of the data set by default")
     command.add_argument("--batch", type=int, default=64)
     command.add_argument("--seed", type=int, default=0)
     command.add_argument("--precision", choices=("float32", "bfloat16"), default="bfloat16")
