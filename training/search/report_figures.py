@@ -31,7 +31,7 @@ def progress(record: Record) -> Figure:
     left, right = figure.subplots(1, 2, sharey=True)
     for axis, at, name in ((left, finished, label), (right, hours, f"time since the first training began in {unit}")):
         axis.plot(at, record.losses, ".", color=GREY, markersize=4, label="a full training")
-        axis.plot(at, running_median(record.losses), color=ORANGE, label=f"running median of {WINDOW}")
+        axis.step(at, running_median(record.losses), where="post", color=ORANGE, label=f"running median of {WINDOW}")
         axis.step(at, np.minimum.accumulate(record.losses), where="post", color=BLUE, label="best so far")
         axis.set_xlabel(name)
         axis.set_xlim(left=0)
@@ -139,8 +139,10 @@ def rungs(record: Record) -> Figure:
         logarithmic(left, "y", losses)
     left.legend(fontsize="small", loc="upper right")
     places = np.arange(len(record.agreements))
-    tau = [a.tau for a in record.agreements]
-    right.errorbar(places, tau, [1.96 * a.error for a in record.agreements], fmt="o", color=VERMILLION, capsize=3)
+    tau = np.array([a.tau for a in record.agreements])
+    error = 1.96 * np.array([a.error for a in record.agreements])
+    within = np.stack([np.minimum(error, tau + 1), np.minimum(error, 1 - tau)])  # tau is from -1 to 1
+    right.errorbar(places, tau, within.clip(0), fmt="o", color=VERMILLION, capsize=3)
     right.axhline(0, color="0.5", linewidth=0.8)
     texts = [f"{text(a.lower)} to {text(a.upper)}\n{a.pairs} trials" for a in record.agreements]
     right.set_xticks(places, texts, fontsize="small")
