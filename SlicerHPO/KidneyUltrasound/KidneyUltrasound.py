@@ -36,6 +36,7 @@ from SlicerHPOLib.kidney.session import KidneySession
 from SlicerHPOLib.mrml import kidney, kidneyexport, kidneyfound, kidneypoints, kidneyrun
 from SlicerHPOLib.mrml.kidneycorrections import KidneyCorrections
 from SlicerHPOLib.mrml.packages import ensure_packages, missing_packages
+from SlicerHPOLib.mrml.progress import translated
 from SlicerHPOLib.mrml.samples import register_samples
 from SlicerHPOLib.mrml.volumes import VOLUME_EVENTS, image_volumes
 
@@ -251,7 +252,7 @@ class KidneyUltrasoundWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def onRunTimer(self):
         status = self.logic.pollProcess()
         self.ui.progressBar.value = round(100 * status.fraction)
-        self.ui.progressBar.format = f"{status.text} (%p %)"
+        self.ui.progressBar.format = f"{translated(status.text)} (%p %)"
         if status.state == "running":
             return
         self._runTimer.stop()

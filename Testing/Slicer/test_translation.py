@@ -1,7 +1,7 @@
 """Every string that a user sees can be translated: in Python through `tr`, in .ui files by not being marked notr.
 
 Slicer's translators get the strings from `_("...")` in the sources (tr) and from `<string>` in .ui files. What the part
-of the library says that knows no Slicer, in progress and in errors about files and images, is English everywhere.
+of the library says that knows no Slicer, in errors about files, images and computations, is English everywhere.
 """
 
 import ast
@@ -35,14 +35,19 @@ NOT_SHOWN = {  # names by which Slicer's own code, files or packages know someth
 }
 
 
+def called(node):
+    """The name of what a call calls; "" for anything else."""
+    return getattr(node.func, "id", getattr(node.func, "attr", "")) if isinstance(node, ast.Call) else ""
+
+
 def shown(tree):
     """Line and text of every string in a module that reads like words and is translated by nobody."""
     excused = set()
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call):
-            name = getattr(node.func, "id", getattr(node.func, "attr", ""))
-            if name in TRANSLATES or name in ("delayDisplay", "skipTest"):  # of self-tests
-                excused.update(map(id, ast.walk(node)))
+        if called(node) in TRANSLATES | {"delayDisplay", "skipTest"}:  # the latter of self-tests
+            excused.update(map(id, ast.walk(node)))
+        if isinstance(node, ast.Dict):  # from what is translated to its translation
+            excused.update(id(k) for k, v in zip(node.keys, node.values, strict=True) if called(v) in TRANSLATES)
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
             excused.add(id(node.value))  # a docstring
     for node in ast.walk(tree):
@@ -62,7 +67,7 @@ def test_every_string_that_reads_like_words_goes_through_tr(path):
 def test_what_is_translated_is_a_whole_string_that_translators_can_find(path):
     """lupdate reads the source: `_(f"...")` or `_(text)` reach nobody."""
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Call) and getattr(node.func, "id", "") in TRANSLATES:
+        if called(node) in TRANSLATES:
             assert all(isinstance(part, ast.Constant) for part in node.args), f"{path.name}:{node.lineno}"
 
 
@@ -93,3 +98,27 @@ def test_the_rule_finds_what_it_should():
         'label.text = "Press Apply first."\nlabel.text = _("Press Apply first.")\nraise Error(f"{name} has no image")'
     )
     assert [line for line, _text in shown(ast.parse(source))] == [1, 3]
+
+
+def test_what_long_work_says_it_does_is_translated(scene):
+    from SlicerHPOLib.mrml import progress
+
+    said = set()
+    for path in [*(SOURCES / "SlicerHPOLib").glob("*.py"), *(SOURCES / "SlicerHPOLib").glob("[fk]*/*.py")]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if path.name in ("dicom.py", "itk.py", "__main__.py"):  # of the console
+                continue
+            is_status = called(node) == "Status" and getattr(next(iter(node.args), None), "value", "") == "running"
+            if is_status or called(node) == "progress":
+                said.update(part.value for part in node.args[1:] if isinstance(getattr(part, "value", None), str))
+    assert len(said) > 8
+    assert said <= set(progress._TEXTS)
+
+
+def test_numbers_in_progress_are_kept_and_what_is_not_known_stays(scene, monkeypatch):
+    from SlicerHPOLib.mrml import progress
+
+    monkeypatch.setitem(progress._TEXTS, "{} volumes done", "{} Volumen fertig")
+    assert progress.translated("12 volumes done") == "12 Volumen fertig"
+    assert progress.translated("2 of 3: scan: thinking") == "2 of 3: scan: thinking"
+    assert progress.translated("") == ""

@@ -4,6 +4,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 from SlicerHPOLib.background import Status
+from SlicerHPOLib.mrml.progress import translated
 
 
 class RunButtons:
@@ -50,7 +51,7 @@ class RunButtons:
                 self.pressed = button
                 self._pollTimer.start()
                 self._clickTimer.start()
-                self._show(Status("running", 0.0, _("starting")))
+                self._show(Status("running", 0.0, "starting"))
         finally:
             self._update()
 
@@ -88,7 +89,7 @@ class RunButtons:
         self._progressBar.visible = self._statusLabel.visible = True
         self._progressBar.maximum = 100 if status.fraction > 0 else 0  # 0: how far it is, is not known
         self._progressBar.value = round(100 * status.fraction)
-        self._statusLabel.text = status.text
+        self._statusLabel.text = translated(status.text)
 
     def _update(self):
         for button, (text, toolTip) in self._buttons.items():

@@ -20,6 +20,7 @@ from ..job import Job
 from ..results import Result
 from ..worker import classified_slices, classify_request
 from .fieldofview import boundaries_set_in
+from .progress import translated
 from .scene import is_in_scene
 from .volumes import NodeError, image_of
 
@@ -159,5 +160,5 @@ class VolumesTask:
         count = len(self._volumes)
         if count > 1 and self._at < count:
             number = _("{number} of {count}").format(number=self._at + 1, count=count)
-            text = ": ".join(filter(None, (number, self._volumes[self._at].GetName(), text)))
+            text = ": ".join(filter(None, (number, self._volumes[self._at].GetName(), translated(text))))
         return Status("running", (self._at + fraction) / count, text)
