@@ -20,6 +20,7 @@ PYTHON = sorted(
     if path.name != "__init__.py"
 )
 TRANSLATES = {"_", "translate"}
+SHOWN_PROPERTIES = {"text", "toolTip", "title", "windowTitle", "suffix", "placeholderText", "format", "helpText"}
 NOT_SHOWN = {  # names by which Slicer's own code, files or packages know something
     "Anatomical Structure",
     "Binary labelmap",
@@ -71,14 +72,18 @@ def test_what_is_translated_is_a_whole_string_that_translators_can_find(path):
             assert all(isinstance(part, ast.Constant) for part in node.args), f"{path.name}:{node.lineno}"
 
 
-@pytest.mark.parametrize("widget", ["text", "toolTip", "title", "windowTitle", "suffix", "placeholderText"])
 @pytest.mark.parametrize("module", MODULES)
-def test_no_property_that_is_set_in_python_has_a_bare_string(module, widget):
+def test_no_property_that_is_shown_is_set_to_a_bare_string(module):
+    """Single words, too."""
     for path in (SOURCES / module).rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant) and node.value.value:
-                names = [getattr(target, "attr", "") for target in node.targets]
-                assert widget not in names, f"{path.name}:{node.lineno}: {node.value.value!r}"
+        tree = ast.parse(path.read_text())
+        translated = {id(part) for node in ast.walk(tree) if called(node) in TRANSLATES for part in ast.walk(node)}
+        for node in ast.walk(tree):
+            targets = node.targets if isinstance(node, ast.Assign) else []
+            names = {getattr(target, "attr", "") for outer in targets for target in ast.walk(outer)}
+            for part in ast.walk(node.value) if names & SHOWN_PROPERTIES else ():
+                text = part.value if isinstance(part, ast.Constant) and id(part) not in translated else ""
+                assert not re.search("[A-Za-z]{2}", str(text or "")), f"{path.name}:{node.lineno}: {text!r}"
 
 
 @pytest.mark.parametrize("module", MODULES)
