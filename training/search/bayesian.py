@@ -33,7 +33,8 @@ class Bayesian(OneByOne):
 
     Args:
         space: to search. seed: of the initial design, the fits and the local search.
-        initial: how many configurations are spread over the space before the process decides, or these themselves.
+        initial: how many configurations are spread over the space before the process decides, or these themselves;
+            None: one more than there are parameters, which is what a plane through their losses takes.
         limits: costs known before training; what exceeds one is never suggested.
         per_second: whether expected improvement is divided by the training time that is predicted from those told.
         draws: models drawn from the posterior of the process's parameters and averaged (eq. 2.12); 0: the likeliest.
@@ -50,7 +51,7 @@ class Bayesian(OneByOne):
         space: Space,
         seed: int = 0,
         *,
-        initial: int | Sequence[Configuration] = 4,
+        initial: int | Sequence[Configuration] | None = None,
         limits: Sequence[Limit] = (),
         per_second: bool = False,
         draws: int = 0,
@@ -69,6 +70,7 @@ class Bayesian(OneByOne):
             self._allowed = within(limits, self._listed)
             if not self._allowed.any():
                 raise ValueError(f"No configuration keeps {', '.join(limit.name for limit in limits)}: nothing to try.")
+        initial = 1 + len(space.parameters) if initial is None else initial
         self._initial = self._spread(initial) if isinstance(initial, int) else list(initial)
         candidates = np.empty((0, space.dimension)) if self._listed is None else space.encode(self._listed)
         if kernels is None:

@@ -51,6 +51,10 @@ def test_in_a_space_without_end_it_is_nearer_to_the_best_than_random_search():
     assert np.mean(ours) < 0.2 * np.mean(random)
 
 
+def test_in_a_space_without_end_the_best_is_found_to_three_digits():
+    assert max(min(search(Bayesian(BOX, seed), box_loss, 25)) for seed in range(2)) < 1e-3
+
+
 def tell(method, suggestion, loss, cost_s=1.0):
     method.tell(Observation(suggestion.configuration, suggestion.trial, loss, cost_s=cost_s))
 
