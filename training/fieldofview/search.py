@@ -11,6 +11,7 @@ from SlicerHPOLib.job import Job
 
 from ..search.engine import Engine, InTurn, Train
 from ..search.methods import METHODS
+from ..search.report_figures import text
 from ..search.spaces import table_2_7
 from ..search.study import Study
 from .dataset import Slices
@@ -73,6 +74,6 @@ def describe(study: Study) -> str:
     failed = sum(result.failed for result in results)
     lines = [f"{len(results)} trainings of {len({r.trial for r in results})} configurations, {failed} failed"]
     if best is not None:
-        chosen = ", ".join(f"{name} {value:g}" for name, value in best.configuration.items())
+        chosen = ", ".join(f"{name} {text(value)}" for name, value in best.configuration.items())
         lines.append(f"best: loss {best.loss:.4f}, trial {best.trial} ({chosen})")
     return "\n".join(lines)
