@@ -1,8 +1,8 @@
 """The packages people use, as methods: Optuna's samplers, BoTorch and SMAC3, each with its own settings by default.
 
-None of them searches a list of configurations, or knows which ones it has drawn, so every draw is turned into a new
-one: a configuration that is not in the space, or was drawn before, is replaced by the nearest that is free, and the
-package is told the loss of that one. A repeat thus costs a package nothing, as it would cost a user who looks it up.
+None of them searches a list of configurations, and some draw one again, so every draw is turned into a new one: what
+is not in the space, or was drawn before, is replaced by the nearest that is free, and the package is told the loss of
+that one. A repeat thus costs a package nothing, as it would cost nothing a user who looks it up.
 BoTorch is given all free configurations to choose from, which is the best it can do.
 
 Ordered lists are given as the place of the value, which is how our own methods see them. A failed training is one that
@@ -58,6 +58,7 @@ class Rival(OneByOne):
         super().__init__(space, seed)
         self.space = space
         self._told = 0
+        self._worst: float | None = None
         if space.size is not None:
             self.listed = space.enumerate()
             self.rows = space.encode(self.listed)
@@ -73,9 +74,10 @@ class Rival(OneByOne):
 
     def choose(self) -> Configuration | None:
         """See `OneByOne`."""
-        for n, observation in enumerate(self.trials.observed[self._told :], start=self._told):
-            losses = [o.loss for o in self.trials.observed[: n + 1] if not o.failed]
-            self.learn(observation, max(losses, default=None))
+        for observation in self.trials.observed[self._told :]:
+            if not observation.failed:
+                self._worst = max(observation.loss, observation.loss if self._worst is None else self._worst)
+            self.learn(observation, self._worst)
         self._told = len(self.trials.observed)
         if self.space.size is not None and len(self.trials.used) == self.space.size:
             return None
@@ -278,7 +280,7 @@ def optuna_gp_constrained(space: Space, seed: int = 0) -> Optuna:
 
 def _gp_sampler(optuna: ModuleType, seed: int) -> Any:
     package("torch").set_num_threads(1)
-    return optuna.samplers.GPSampler(seed=seed, deterministic_objective=False)
+    return optuna.samplers.GPSampler(seed=seed)
 
 
 @dataclass(frozen=True)
