@@ -142,22 +142,17 @@ class DeformationNetwork(nn.Module):
         self.regressor = Regressor(p.encoder.widths[-1], p.hidden, 9) if p.pose == "regressed" else None
         self.second_look = SecondLook(p.look, 3 + self.shared * width, p.hidden, 9 + modes + 1)
 
-    def forward(self, volume: torch.Tensor, every: int = 1, first: tuple[int, int, int] = (0, 0, 0)) -> Deformation:
-        """phi and scores at every `every`-th voxel along each axis from `first` on (training has no need of all)."""
+    def forward(
+        self,
+        volume: torch.Tensor,
+        every: int = 1,
+        first: tuple[int, int, int] = (0, 0, 0),
+        dense: torch.Tensor | None = None,
+    ) -> Deformation:
+        """phi and scores at every `every`-th voxel along each axis from `first` on (training has no need of all).
+        dense: scores of a map to go on from, instead of the first look's own; as of `expect`."""
         p, shape = self.plan, volume.shape[2:]
-        features, decoded, dense = self._first_look(volume)
-        centres = centre_of(shape, p.spacing_mm), centre_of(self.template_phi.shape[2:], self.spacing_mm)
-
-        pose = self._first_pose(features, dense)
-        if self.shared:
-            numbers, velocity = self._second_look(volume, decoded, dense, centres, pose)
-        else:  # each look learns its own task: the first from masks, the second from phi
-            look = partial(self._second_look, volume, None, dense.detach(), centres)
-            with torch.no_grad():
-                for _ in range(self._earlier_looks()):
-                    pose = corrected(pose, look(pose)[0][:, :9])
-            numbers, velocity = look(pose)
-            pose = corrected(pose, numbers[:, :9])
+        dense, pose, numbers, velocity = self._looks(volume, dense)
         modes, quality = LARGEST_MODE * torch.tanh(numbers[:, 9:-1] / LARGEST_MODE), numbers[:, -1]
         phi0 = self.shape(modes)
         if p.local:
@@ -168,10 +163,36 @@ class DeformationNetwork(nn.Module):
 
         chosen = (slice(None), *(slice(start, None, every) for start in first))
         points = points_of(shape, p.spacing_mm, pose)[chosen]
-        matrix = pose_matrix(pose, *centres)
+        matrix = pose_matrix(pose, *self._centres(shape))
         phi = pulled(phi0, self.spacing_mm, points, matrix, displacement if p.local else None, self.lattice_mm)
         scores = upsample(dense, shape)[(slice(None), *chosen)]
         return Deformation(phi, pose, modes, velocity, displacement, self.lattice_mm, scores, quality)
+
+    def expect(self, volume: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Scores (batch, 1, ...) of the dense map at its own voxels, and the logit (batch,) of the Dice to be expected:
+        what `forward` would find, without the deformation."""
+        dense, _, numbers, _ = self._looks(volume, None)
+        return dense, numbers[:, -1]
+
+    def _centres(self, shape: tuple[int, ...]) -> tuple:
+        return centre_of(shape, self.plan.spacing_mm), centre_of(self.template_phi.shape[2:], self.spacing_mm)
+
+    def _looks(self, volume: torch.Tensor, dense: torch.Tensor | None) -> tuple[torch.Tensor, ...]:
+        """The dense map, the pose, and the numbers and velocity of the last look."""
+        features = decoded = None
+        if dense is None or self.shared:
+            features, decoded, own = self._first_look(volume)
+            dense = own if dense is None else dense
+        centres, pose = self._centres(volume.shape[2:]), self._first_pose(features, dense)
+        if self.shared:
+            return dense, pose, *self._second_look(volume, decoded, dense, centres, pose)
+        # each look learns its own task: the first from masks, the second from phi
+        look = partial(self._second_look, volume, None, dense.detach(), centres)
+        with torch.no_grad():
+            for _ in range(self._earlier_looks()):
+                pose = corrected(pose, look(pose)[0][:, :9])
+        numbers, velocity = look(pose)
+        return dense, corrected(pose, numbers[:, :9]), numbers, velocity
 
     def shape(self, modes: torch.Tensor) -> torch.Tensor:
         """phi0 (batch, 1, n, n, n) at coefficients (batch, M) of the modes."""
@@ -197,7 +218,7 @@ class DeformationNetwork(nn.Module):
         shape = tuple(-(-n // step) for n in pooled.shape[2:])
         return features, placed(decoded, small, shape, 0.0), placed(dense, small, shape, OUTSIDE)
 
-    def _first_pose(self, features: list[torch.Tensor], dense: torch.Tensor) -> torch.Tensor:
+    def _first_pose(self, features: list[torch.Tensor] | None, dense: torch.Tensor) -> torch.Tensor:
         """(batch, 9) of G before it is corrected."""
         p = self.plan
         if p.pose == "moments":

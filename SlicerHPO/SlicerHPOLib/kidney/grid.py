@@ -41,6 +41,14 @@ class Grid:
         """(3,) distance of voxels along i, j, k."""
         return np.linalg.norm(self.ijk_to_ras[:3, :3], axis=0)
 
+    def zoomed(self, ratio: float) -> Grid:
+        """As many voxels about the same centre, `ratio` times as far apart."""
+        matrix = self.ijk_to_ras.copy()
+        middle = (np.array(self.shape[::-1]) - 1) / 2
+        matrix[:3, :3] *= ratio
+        matrix[:3, 3] += self.ijk_to_ras[:3, :3] @ middle * (1 - ratio)
+        return Grid(matrix, self.shape)
+
     def voxel_of(self, ras_mm: np.ndarray) -> np.ndarray:
         """Fractional voxel (k, j, i) (..., 3) of points (..., 3) in RAS mm."""
         ijk = (np.asarray(ras_mm) - self.ijk_to_ras[:3, 3]) @ np.linalg.inv(self.ijk_to_ras[:3, :3]).T

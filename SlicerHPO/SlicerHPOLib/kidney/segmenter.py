@@ -121,13 +121,12 @@ class KidneySegmenter:
         check_request(image, method, seed_point_mm)
         job.progress(0.0, "resampling")
         grid = fitted_grid(image, self.spacings_mm, self.size)
-        turned = [  # torch takes no reversed axes
-            (np.ascontiguousarray(volume), its_grid) for volume, its_grid in orientations(to_grid(image, grid), grid)
-        ]
+        turned = orientations(to_grid(image, grid), grid)
         job.progress(0.2, "finding the kidney")
         if method == "classical":
             volume, grid = turned[0]
-            found = self._classical(image, grid, volume, np.array(seed_point_mm, float), job.part(0.2, 1.0))
+            seed_mm = np.array(seed_point_mm, float)
+            found = self._classical(image, grid, np.ascontiguousarray(volume), seed_mm, job.part(0.2, 1.0))
         else:
             found = self._by_network(image, turned, method, job.part(0.2, 1.0))
         job.progress(1.0, "resampling the result")
@@ -194,18 +193,27 @@ class KidneySegmenter:
         return float(grid.spacing_mm[0]) / self.network.plan.spacing_mm
 
     def _by_network(self, image: Image, turned: list[tuple[np.ndarray, Grid]], method: str, job: Job) -> FoundKidney:
-        """What the network finds in the orientation in which it expects the best fit."""
+        """What the network finds at several scales, in the orientation in which it expects the best fit."""
         import torch
 
-        answers = []
+        from .scales import RATIOS, found_at_scales
+
+        def given(volume: np.ndarray) -> torch.Tensor:
+            volume = np.ascontiguousarray(volume)  # torch takes no reversed axes
+            return torch.from_numpy(volume)[None, None].to(self.network.template_modes.device)
+
         with torch.inference_mode():
-            for n, (volume, _) in enumerate(turned):
-                job.progress(n / len(turned), "finding the kidney")
-                answers.append(
-                    self.network(torch.from_numpy(volume)[None, None].to(self.network.template_modes.device))
-                )
-            best = max(range(len(turned)), key=lambda n: float(answers[n].quality))
-            deformation, grid = answers[best], turned[best][1]
+            best = 0
+            if len(turned) > 1:
+                expected = []
+                for n, (volume, _) in enumerate(turned):
+                    job.progress(0.5 * n / len(turned), "finding the probe")
+                    expected.append(float(self.network.expect(given(volume))[1]))
+                best = int(np.argmax(expected))
+            job.progress(0.5, "finding the kidney")
+            volume, grid = turned[best]
+            volumes = [volume if ratio == 1 else to_grid(image, grid.zoomed(ratio)) for ratio in RATIOS]
+            deformation = found_at_scales(self.network, [given(each) for each in volumes], RATIOS)
             scores, phi = deformation.scores[0, 0].cpu().numpy(), deformation.phi[0, 0].cpu().numpy()
             phi = self._scale(grid) * phi
             least_jacobian = float(deformation.least_jacobian())

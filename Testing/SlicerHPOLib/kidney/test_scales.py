@@ -1,0 +1,101 @@
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from SlicerHPOLib.kidney.deformation import Deformation, DeformationNetwork, DeformationParameters
+from SlicerHPOLib.kidney.grid import Grid
+from SlicerHPOLib.kidney.scales import RATIOS, found_at_scales, mean_map
+from SlicerHPOLib.kidney.template import Template
+from SlicerHPOLib.kidney.transforms import centre_of, points_of
+from SlicerHPOLib.kidney.unet import UNetParameters
+
+SIZE = 20
+
+
+def ball(ratio, centre=(0.0, 0.0, 0.0), radius=5.0):
+    """On a grid whose voxels are `ratio` times those of the working grid; lengths in voxels of the latter."""
+    points = points_of((SIZE,) * 3, ratio, torch.zeros(1)) - torch.tensor(centre_of((SIZE,) * 3, ratio))
+    return torch.sigmoid(radius - (points - torch.tensor(centre)).norm(dim=-1))[:, None]
+
+
+centres = st.tuples(*[st.floats(-2, 2)] * 3)
+
+
+@settings(max_examples=25, deadline=None)
+@given(centres, st.integers(0, 1000))
+def test_maps_of_one_thing_at_any_scale_have_it_as_their_mean(centre, seed):
+    weights = torch.softmax(torch.randn(len(RATIOS), generator=torch.Generator().manual_seed(seed)), 0)
+    mean = mean_map([ball(ratio, centre) for ratio in RATIOS], RATIOS, weights)
+    assert (mean - ball(1.0, centre)).abs().max() < 0.06
+
+
+def test_the_map_of_ratio_1_stays_as_it_is():
+    maps = torch.rand(1, 1, SIZE, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(mean_map([maps], [1.0], torch.ones(1)), maps, atol=1e-5, rtol=0)
+
+
+def test_a_finer_grid_says_nothing_of_what_it_does_not_see():
+    coarse, fine = torch.full((1, 1, SIZE, SIZE, SIZE), 0.25), torch.full((1, 1, SIZE, SIZE, SIZE), 0.75)
+    mean = mean_map([coarse, fine], [1.0, 0.5], torch.tensor([0.5, 0.5]))[0, 0]
+    assert mean[10, 10, 10] == pytest.approx(0.5) and mean[1, 10, 10] == pytest.approx(0.25)
+    assert mean_map([fine], [0.5], torch.ones(1))[0, 0, 1, 10, 10] == 0
+
+
+def test_grids_are_zoomed_about_their_centre():
+    matrix = np.array([[0.0, -2, 0, 5], [2, 0, 0, -7], [0, 0, 2, 9], [0, 0, 0, 1]])
+    grid = Grid(matrix, (8, 10, 12))
+    zoomed = grid.zoomed(0.5)
+    middle = (np.array(grid.shape) - 1) / 2
+    np.testing.assert_allclose(zoomed.ras_of(middle), grid.ras_of(middle))
+    np.testing.assert_allclose(zoomed.spacing_mm, 1.0)
+    assert zoomed.shape == grid.shape
+
+
+def test_the_map_of_the_scale_with_the_best_expected_fit_counts_most():
+    """A network that calls bright voxels kidney, and expects much of the volume in which most are bright."""
+    given_map = {}
+
+    def expect(volume):
+        return 20 * (volume - 0.5), 100 * (volume.mean()[None] - 0.3)
+
+    def found(volume, dense):
+        given_map["dense"] = dense
+        given_map["volume"] = volume
+        still = torch.zeros(1, 3, 4, 4, 4)
+        return Deformation(volume, torch.zeros(1, 9), torch.zeros(1, 0), still, still, 8.0, dense, torch.zeros(1))
+
+    class Network:
+        def __call__(self, volume, dense):
+            return found(volume, dense)
+
+    network = Network()
+    network.expect = expect
+    blank = torch.zeros(1, 1, SIZE, SIZE, SIZE)
+    bright = torch.ones(1, 1, SIZE, SIZE, SIZE)
+    answer = found_at_scales(network, [blank, bright], [1.0, 0.85])
+    assert given_map["volume"] is blank
+    assert torch.sigmoid(answer.quality) == pytest.approx(1.0, abs=1e-3)  # as of the finer grid
+    assert given_map["dense"][0, 0, 10, 10, 10] > 5  # the finer grid's word
+    assert given_map["dense"][0, 0, 0, 0, 0] < -5  # where it sees nothing, the other's
+
+
+def test_a_network_goes_on_from_the_map_that_it_is_given():
+    look = UNetParameters(base=2, levels=2, strided=True, dropout=0.0, instance=True)
+    parameters = DeformationParameters(look, look, spacing_mm=6.0, lattice_mm=12.0, sigma_mm=14.0, hidden=8)
+    template = Template(
+        6.0 * (8 - np.linalg.norm(np.indices((21,) * 3) - 10.0, axis=0)), np.zeros((0, 21, 21, 21)), np.zeros(0), 6.0
+    )
+    torch.manual_seed(0)
+    network = DeformationNetwork(parameters, template).eval()
+    volume = torch.rand(1, 1, 24, 24, 24)
+    with torch.inference_mode():
+        dense, quality = network.expect(volume)
+        own, again = network(volume), network(volume, dense=dense)
+        torch.testing.assert_close(again.phi, own.phi)
+        torch.testing.assert_close(quality, own.quality)
+        torch.testing.assert_close(again.scores, own.scores)
+        elsewhere = torch.full_like(dense, -5.0)
+        elsewhere[..., :3, :3, :3] = 5.0
+        moved = network(volume, dense=elsewhere)
+    assert (moved.phi > 0)[0, 0].nonzero().float().mean() < (own.phi > 0)[0, 0].nonzero().float().mean() - 2
