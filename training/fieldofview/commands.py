@@ -72,9 +72,9 @@ def add_commands(verb) -> None:
         default="bayesian-hyperband",
         choices=("random", "bayesian", "hyperband", "bayesian-hyperband", "dehb"),
     )
-    command.add_argument("--trainings", type=int, default=276, help="results until the search ends")
-    command.add_argument("--resource", dest="epochs", type=int, default=27, help="of a full training, in units")
-    command.add_argument("--slices", dest="epoch_slices", type=int, default=1024, help="of a unit of training")
+    command.add_argument("--trainings", type=int, default=198, help="results until the search ends")
+    command.add_argument("--resource", dest="epochs", type=int, default=9, help="of a full training, in units")
+    command.add_argument("--slices", dest="epoch_slices", type=int, default=3072, help="of a unit of training")
     command.add_argument("--size", dest="input_size", type=int, default=64, help="of the input; slices are resized")
     command.add_argument("--channels", type=int, default=2, help="1: the slice alone; 2: and its physical size")
     command.add_argument("--hidden", type=int, nargs="*", default=[256])
