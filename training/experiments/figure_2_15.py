@@ -14,15 +14,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from SlicerHPOLib.files import replacing
 
-from ..plots import BLUE, GREY, ORANGE, VERMILLION, logarithmic
+from ..plots import BLUE, GREY, ORANGE, VERMILLION
 from ..search.report import WINDOW, Record, running_median
 from . import table_2_6
 from .table_2_6 import Network
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-WIDEST = 3  # losses above so many times the median are drawn at the edge: they say that a training went wrong
 
 
 def write(record: Record, out: str | Path) -> list[Path]:
@@ -34,11 +32,8 @@ def write(record: Record, out: str | Path) -> list[Path]:
         raise ValueError(f"The study {record.name!r} has no full training yet: wait for one.")
     figure = Figure((9.5, 4), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
-    losses = np.array([n.loss for n in found])
-    edge = max(WIDEST * float(np.median(losses)), record.losses.min())
-    _course(left, record, edge)
-    _weights(right, found, edge)
-    logarithmic(left, "y", np.minimum(losses, edge))
+    _course(left, record)
+    _weights(right, found)
     left.set_ylabel("validation loss (class-weighted cross entropy)")
     figure.legend(*_handles(left, right), fontsize="small", loc="outside upper center", ncols=5)
     paths = table_2_6.write(found, out, "figure-2.15")
@@ -62,8 +57,8 @@ def describe(record: Record) -> str:
     )
 
 
-def _course(axis: Axes, record: Record, edge: float) -> None:
-    at, losses = record.spent[record.finished], np.minimum(record.losses, edge)
+def _course(axis: Axes, record: Record) -> None:
+    at, losses = record.spent[record.finished], record.losses
     axis.plot(at, losses, ".", color=BLUE, label="trained to the end")
     axis.plot(at, running_median(losses), color=ORANGE, label=f"running median of {WINDOW}")
     axis.step(at, np.minimum.accumulate(losses), where="post", color=VERMILLION, label="best so far")
@@ -71,12 +66,12 @@ def _course(axis: Axes, record: Record, edge: float) -> None:
     axis.set_xlim(left=0)
 
 
-def _weights(axis: Axes, found: list[Network], edge: float) -> None:
+def _weights(axis: Axes, found: list[Network]) -> None:
     for full, colour, size, label in ((False, GREY, 8, "stopped earlier"), (True, BLUE, 18, "trained to the end")):
         some = [n for n in found if n.full == full]
         axis.scatter(
             [n.weights for n in some],
-            [min(n.loss, edge) for n in some],
+            [n.loss for n in some],
             s=size,
             color=colour,
             label=label,

@@ -22,7 +22,7 @@ import numpy as np
 from SlicerHPOLib.files import replacing
 
 from ..fieldofview.objective import limits
-from ..plots import BLUE, ORANGE, logarithmic
+from ..plots import BLUE, ORANGE
 from ..search.feasibility import within
 from ..search.parameter import Value
 from ..search.report import Record, fit
@@ -120,9 +120,6 @@ def _figure(rows: list[Row]) -> Figure:
         axis.set_title(name.replace("_", " "), fontsize="medium")
         axis.margins(x=0.15)
     panels[0].set_ylabel("validation loss")
-    values = np.array([v for r in rows for v in (r.best, r.predicted) if np.isfinite(v)])
-    if len(values):
-        logarithmic(panels[0], "y", values)
     figure.legend(*panels[0].get_legend_handles_labels(), fontsize="small", loc="outside upper center", ncols=2)
     return figure
 
