@@ -7,7 +7,7 @@ the name with `.step` behind it. What is small (biases, normalisations) stays in
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,15 +18,19 @@ LEVELS = 127
 SMALLEST = 4096  # numbers of a tensor that is worth it
 
 
-def quantised(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Floating-point tensors as int8 with their steps (float32), the small ones as float16; other types as they are."""
+def quantised(tensors: Mapping[str, torch.Tensor], fine: Collection[str] = ()) -> dict[str, torch.Tensor]:
+    """Floating-point tensors as int8 with their steps (float32), the small ones as float16; other types as they are.
+
+    Args:
+        fine: names of tensors that a byte is too coarse for, as of a distance in mm; float16 too.
+    """
     import torch
 
     found = {}
     for name, tensor in tensors.items():
         if not tensor.is_floating_point():
             found[name] = tensor
-        elif tensor.ndim < 2 or tensor.numel() < SMALLEST:
+        elif tensor.ndim < 2 or tensor.numel() < SMALLEST or name in fine:
             found[name] = tensor.half()
         else:
             rows = tensor.float().flatten(1)

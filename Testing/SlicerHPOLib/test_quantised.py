@@ -34,6 +34,7 @@ def test_small_tensors_stay_halves_and_counts_stay_whole():
     assert kept["bias"].dtype == kept["few"].dtype == torch.float16 and kept["count"].dtype == torch.int64
     found = restored(kept)
     assert torch.equal(found["bias"], small.half().float()) and found["count"] == 7
+    assert quantised({"phi": torch.ones(2, SMALLEST)}, fine=("phi",))["phi"].dtype == torch.float16
     assert not any(name.endswith(STEP) for name in kept)
 
 

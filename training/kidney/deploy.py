@@ -77,7 +77,7 @@ def deploy(
         clicks: subjects on which the click robot is run.
     """
     network, state = trained_network(run)
-    weights = quantised(network.state_dict())
+    weights = quantised(network.state_dict(), fine=("template_phi",))
     shipped = network_of(network.plan, restored(weights))  # what is measured is what is shipped
     segmenter = KidneySegmenter(shipped, SPACINGS_MM, SIZE, 0.0)
 

@@ -228,6 +228,11 @@ class KidneySegmenter:
                 f"Low confidence ({confidence:.2f}; usual is {self.least_confidence:.2f} or more): "
                 "there may be no kidney in this volume. Check the result before you use it."
             )
+        elif len(turned) > 1:
+            note = (
+                "No cone of an ultrasound probe is visible: its direction was guessed, and if this is no ultrasound, "
+                "the confidence means nothing. Check the result before you use it."
+            )
         return FoundKidney(image, grid, method, one_piece(phi, method), confidence, least_jacobian, note, modes)
 
     def _classical(self, image: Image, grid: Grid, volume: np.ndarray, seed_mm: np.ndarray, job: Job) -> FoundKidney:

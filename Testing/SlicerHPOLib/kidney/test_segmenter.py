@@ -96,6 +96,11 @@ def segmenter(least_confidence=0.6, spacings_mm=(4.0,), **network):
     return KidneySegmenter(Reader(**network), spacings_mm, SIZE, least_confidence)
 
 
+def warnings_of(result):
+    """Without the one that all these boxes get."""
+    return tuple(warning for warning in result.warnings if "No cone" not in warning)
+
+
 def pieces(mask):
     return ndi.label(mask)[1]
 
@@ -115,7 +120,7 @@ def test_the_mask_is_the_kidney_at_the_volumes_own_voxels():
     assert dice(result.mask > 0, truth) > 0.97
     assert pieces(result.mask) == 1
     assert result.measures.volume_ml == pytest.approx(4 / 3 * np.pi * SEMI_AXES_MM.prod() / 1000, rel=0.05)
-    assert result.warnings == ()
+    assert warnings_of(result) == () and len(result.warnings) == 1
     assert (result.implausibility, result.least_jacobian, len(result.points)) == (0.0, 1.0, 0)
     assert result.phi.dtype == np.float32 and result.phi.shape == result.grid.shape == (SIZE,) * 3
     np.testing.assert_array_equal(result.native.voxels > 0, result.mask > 0)
@@ -139,7 +144,8 @@ def test_a_volume_is_segmented_with_the_probe_at_either_end(narrow_end):
     depth = np.abs(np.linspace(0, 1, image.shape[0]) - narrow_end)[:, None, None]
     seen = (aside < 15 + 45 * depth) | (image.voxels > 0)
     cone = Image(np.where(seen, image.voxels, -12.01), image.ijk_to_ras)
-    assert dice(segmenter().segment(cone).mask > 0, image.voxels > 0) > 0.95
+    result = segmenter().segment(cone)
+    assert dice(result.mask > 0, image.voxels > 0) > 0.95
 
 
 @pytest.mark.parametrize(
@@ -214,7 +220,7 @@ def test_confidence_is_the_dice_that_the_network_expects_and_a_low_one_is_warned
     assert doubtful.confidence == pytest.approx(0.5) and len(doubtful.warnings) == 1
     assert "may be no kidney" in doubtful.warnings[0] and doubtful.mask.any()
     sure = segmenter(least_confidence=0.6, quality=2.0).segment(volume())
-    assert sure.confidence == pytest.approx(1 / (1 + np.exp(-2.0))) and sure.warnings == ()
+    assert sure.confidence == pytest.approx(1 / (1 + np.exp(-2.0))) and warnings_of(sure) == ()
 
 
 @pytest.mark.parametrize("offset_mm", [(36.0, 0, 0), (0, -36.0, 0), (0, 0, 34.0)])
@@ -226,9 +232,9 @@ def test_a_kidney_cut_by_the_volume_is_warned_of(offset_mm):
 def test_implausible_corrections_are_warned_of():
     s, centre = segmenter(), volume().center_mm
     s.segment(volume())
-    assert s.add_inside(centre + (28, -3, 2)).warnings == ()
+    assert warnings_of(s.add_inside(centre + (28, -3, 2))) == ()
     result = s.add_outside(centre + (4, -3, 2))
-    assert "standard deviations" in result.warnings[0]
+    assert "standard deviations" in warnings_of(result)[0]
     assert result.implausibility > s.undo().implausibility > 0
 
 
