@@ -54,8 +54,6 @@ def add_commands(verb) -> None:
         metavar="DIR",
         help="folder of a training with --method unet: it is the first look, and only the second is trained",
     )
-    command.add_argument("--joint", action="store_true", help="train the first look on, too")
-    command.add_argument("--first-rate", type=float, default=1.0, help="learning rate of the first look, relative")
     command.add_argument("--look-base", type=int, default=8, help="filters of the second look's first convolution")
     command.add_argument("--looks", type=int, default=2, help="how often the second look is taken")
     command.add_argument(
@@ -63,7 +61,6 @@ def add_commands(verb) -> None:
     )
     command.add_argument("--levels", type=int, default=4, help="of resolution of the U-Net or first look")
     command.add_argument("--base", type=int, default=8, help="filters of the first convolution")
-    command.add_argument("--fine", action="store_true", help="a U-Net that computes at its input's full resolution")
     command.add_argument("--reference", action="store_true", help="the source's U-Net instead of the light one")
     command.add_argument("--dropout", type=float, default=0.0)
     command.add_argument("--learning-rate", type=float, default=3e-3)
@@ -170,7 +167,7 @@ def _train(options, job: Job) -> None:
         pose = poses[options.method]
         network = DeformationParameters(encoder, look, options.pool, options.looks, pose=pose)
         template = load_template(options.template) if options.template else shipped_template()
-    weight = 0.0 if options.first_look and not options.joint else TrainingPlan.dense_weight
+    weight = 0.0 if options.first_look else TrainingPlan.dense_weight
     pool = options.pool if options.method == "unet" else 1  # the others pool in the network
     plan = fields_of(TrainingPlan, options, network=network, dense_weight=weight, pool=pool)
     print(train(load(*options.data), options.out, plan, template, job, options.initial, options.first_look))

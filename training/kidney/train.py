@@ -51,8 +51,7 @@ class TrainingPlan:
     U-Net that will be the first look of a network whose own `pool` it is. children: probability of drawing a child
     among kidneys (the source over-samples them), None: as they are in the data. augmentation: its strength, 1 for
     that of table 4.1, 0 for none. every: phi is
-    compared with the truth at every so manyeth voxel along each axis, at another place in each step. first_rate: of
-    the first look, relative to the learning rate: a trained one needs less than a second look that starts. precision:
+    compared with the truth at every so manyeth voxel along each axis, at another place in each step. precision:
     "bfloat16" computes the convolutions in bf16. dense_weight: of the loss of the dense map; 0: the first look stays as
     it is, and only the second learns.
     """
@@ -68,7 +67,6 @@ class TrainingPlan:
     augmentation: float = 1.0
     every: int = 2
     dense_weight: float = 1.0
-    first_rate: float = 1.0
     width_mm: float = 2.0
     validation: int = 40
     seed: int = 0
@@ -108,8 +106,7 @@ def train(
     Goes on from the checkpoint in `out` if there is one of the same plan. Checkpoints are written after each epoch.
 
     Args:
-        initial: folder of an earlier training whose network is trained further, or, where that is a U-Net of one level
-            less, grown by a finer one; by default training starts at random.
+        initial: folder of an earlier training whose network is trained further; by default training starts at random.
         first_look: folder of a U-Net's training, whose network becomes the first look of a deformation network; of
             `initial`, only the second look is then taken.
         stop_after: stop after this many epochs (as a kill would), for tests and for training in parts.
@@ -126,7 +123,8 @@ def train(
     if plan.dense_weight == 0:
         for part in FIRST_LOOK:
             getattr(network, part).requires_grad_(False)
-    optimizer = torch.optim.AdamW(parameter_groups(network, plan), plan.learning_rate, weight_decay=plan.weight_decay)
+    learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(learning, plan.learning_rate, weight_decay=plan.weight_decay)
     checkpoint = out / CHECKPOINT
     state = {"plan": asdict(plan), "volumes": len(training), "epoch": 0, "curves": [], "before": []}
     if checkpoint.exists():
@@ -149,7 +147,7 @@ def train(
             network.decoder.eval()
         for step in range(epoch * plan.steps_per_epoch, min((epoch + 1) * plan.steps_per_epoch, plan.steps)):
             for group in optimizer.param_groups:
-                group["lr"] = group["rate"] * learning_rate(plan, step)
+                group["lr"] = learning_rate(plan, step)
             losses.append(_step(plan, network, optimizer, training, share, step, device))
             job.progress(step / plan.steps, f"epoch {epoch + 1}/{epochs} loss {np.mean(losses[-50:]):.3f}")
         found = validate(network, validation, device)
@@ -159,16 +157,6 @@ def train(
         save_checkpoint(checkpoint, network, optimizer, state)
         write_curves(out, state["curves"], PANELS)
     return checkpoint
-
-
-def parameter_groups(network: torch.nn.Module, plan: TrainingPlan) -> list[dict]:
-    """What learns, and at which `rate` of the plan's: the second look (or a U-Net), and the first."""
-    first, rest = [], []
-    for name, parameter in network.named_parameters():
-        if parameter.requires_grad:
-            is_first = isinstance(network, DeformationNetwork) and name.split(".")[0] in FIRST_LOOK
-            (first if is_first else rest).append(parameter)
-    return [{"params": rest, "rate": 1.0}, {"params": first, "rate": plan.first_rate}]
 
 
 def begin(network: torch.nn.Module, initial: str | Path | None, first_look: str | Path | None) -> list[dict]:
@@ -189,8 +177,6 @@ def begin(network: torch.nn.Module, initial: str | Path | None, first_look: str 
                     getattr(network, own).load_state_dict(getattr(earlier, its).state_dict())
             elif first_look is not None:
                 network.second_look.load_state_dict(earlier.second_look.state_dict())
-            elif isinstance(network, UNet) and network.encoder.plan.levels == earlier.encoder.plan.levels + 1:
-                grow(network, earlier)
             else:
                 network.load_state_dict(earlier.state_dict())
         except (RuntimeError, AttributeError) as error:
@@ -213,22 +199,6 @@ def trained(run: str | Path) -> tuple[UNet | DeformationNetwork, dict]:
     network = UNet(UNetParameters(**parameters))
     network.load_state_dict(weights)
     return network.eval(), state
-
-
-def grow(network: UNet, coarse: UNet) -> None:
-    """Begin all levels of a U-Net but the finest as those of `coarse`, which has a level less and saw volumes of half
-    the resolution. The finest level, and the convolution that takes from it, stay as they are."""
-    if network.encoder.plan.widths[1:] != coarse.encoder.plan.widths:
-        raise ValueError(
-            f"A U-Net with {network.encoder.plan.widths} channels cannot grow from one with "
-            f"{coarse.encoder.plan.widths}; all but its first must be those."
-        )
-    for part in ("encoder", "decoder"):
-        finer, blocks = getattr(network, part).blocks[1:], getattr(coarse, part).blocks
-        for new, old in zip(finer, blocks, strict=True):
-            shapes = {name: value.shape for name, value in new.state_dict().items()}
-            kept = {name: value for name, value in old.state_dict().items() if value.shape == shapes[name]}
-            new.load_state_dict(kept, strict=False)
 
 
 def stage(state: dict) -> dict:

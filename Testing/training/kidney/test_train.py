@@ -7,19 +7,17 @@ from safetensors.torch import load_file
 from SlicerHPOLib.kidney.deformation import Deformation, DeformationParameters
 from SlicerHPOLib.kidney.template import Template
 from SlicerHPOLib.kidney.transforms import centre_of, points_of
-from SlicerHPOLib.kidney.unet import UNet, UNetParameters
+from SlicerHPOLib.kidney.unet import UNetParameters
 
 from training.kidney.dataset import EMPTY, STEPS, Volumes
 from training.kidney.train import (
     CHECKPOINT,
     TrainingPlan,
     draw_weights,
-    grow,
     learning_rate,
     loss_of,
     occupancy,
     train,
-    trained,
     validate,
 )
 
@@ -95,24 +93,6 @@ def test_a_u_net_becomes_the_first_look_and_stays_as_it_is(tmp_path):
     stopped = train(volumes(12), tmp_path / "parts", plan, TEMPLATE, first_look=tmp_path / "unet", stop_after=1)
     train(volumes(12), tmp_path / "parts", plan, TEMPLATE)
     assert all(torch.equal(tensor, after[name]) for name, tensor in load_file(stopped).items())
-
-
-def test_a_u_net_grows_a_finer_level(tmp_path):
-    train(volumes(12), tmp_path / "coarse", replace(PLAN, network=TINY, pool=2))
-    coarse, _ = trained(tmp_path / "coarse")
-    fine = UNet(UNetParameters(base=2, levels=3, dropout=0.0))
-    grow(fine, coarse)
-    for part in ("encoder", "decoder"):
-        for new, old in zip(getattr(fine, part).blocks[1:], getattr(coarse, part).blocks, strict=True):
-            own, its = new.state_dict(), old.state_dict()
-            same = {name for name in its if its[name].shape == own[name].shape and torch.equal(its[name], own[name])}
-            assert its.keys() - same == ({"0.weight"} if old is coarse.encoder.blocks[0] else set())
-    plan = replace(PLAN, network=fine.encoder.plan, steps=2, learning_rate=0.0, weight_decay=0.0)
-    started = train(volumes(12), tmp_path / "fine", plan, initial=tmp_path / "coarse")
-    deepest = "encoder.blocks.2.3.weight"
-    assert torch.equal(load_file(started)[f"network.{deepest}"], fine.state_dict()[deepest])
-    with pytest.raises(ValueError, match="cannot grow from"):
-        grow(UNet(UNetParameters(base=4, levels=3)), coarse)
 
 
 def test_a_second_look_goes_on_behind_another_first_look(tmp_path):
