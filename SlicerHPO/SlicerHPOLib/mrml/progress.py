@@ -10,6 +10,7 @@ _TEXTS = {  # a number is {}
     "classifying slices": _("classifying slices"),
     "done": _("done"),
     "finding the kidney": _("finding the kidney"),
+    "finding the probe": _("finding the probe"),
     "fitting the template": _("fitting the template"),
     "handing over the volume": _("handing over the volume"),
     "looking for volumes": _("looking for volumes"),

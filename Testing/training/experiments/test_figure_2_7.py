@@ -68,7 +68,7 @@ def test_packages_are_columns_too():
 
 
 def test_no_method_of_ours_loses_to_random_search_on_the_table_that_is_shipped():
-    budget, runs = 20, 6
+    budget, runs = 20, 24  # the mean of 6 is off by as much as there is between random and Bayesian search
     curves = figure_2_7(digits_table(), runs, budget)
     at = np.searchsorted(curves.budgets, [budget / 4, budget / 2, budget])
     draws = figure_2_7(digits_table(), 100, budget, chosen(["random"])).regret["random"][:, at].mean(0)
