@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,7 @@ from ..kidney.dataset import Volumes, load, pooled, simulate
 from ..kidney.train import TrainingPlan, train, trained
 from ..kidney.transfer import TransferPlan, Tuned, dice_of, prepared, transfer
 from ..simulation.randomisation import POPULATIONS
+from .rows import write_rows
 
 
 @dataclass(frozen=True)
@@ -88,12 +89,7 @@ def table_3_1(out: str | Path, scale: Scale, job: Job = Job()) -> list[Row]:
         for name, result in _one_seed(out / f"seed-{seed}", scale, volumes, unseen, seed, share):
             found.setdefault(name, []).append(result)
     rows = [_row(name, results) for name, results in found.items()]
-    with replacing(out / "table-3.1.csv") as temporary, temporary.open("w", newline="") as file:
-        writer = csv.DictWriter(file, [f.name for f in fields(Row)])
-        writer.writeheader()
-        writer.writerows(asdict(row) for row in rows)
-    with replacing(out / "table-3.1.md") as temporary:
-        temporary.write_text(describe(rows) + "\n")
+    write_rows(out, "table-3.1", rows, describe(rows))
     return rows
 
 

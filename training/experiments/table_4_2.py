@@ -7,7 +7,6 @@ is simulated; the source's figures are of real volumes.
 
 from __future__ import annotations
 
-import csv
 import json
 from dataclasses import asdict, dataclass, fields
 from functools import partial
@@ -29,6 +28,7 @@ from ..kidney.metrics import Score, score
 from ..kidney.shapes import shipped_template
 from ..kidney.train import CHECKPOINT, TrainingPlan, batch_of, build, train
 from ..simulation.randomisation import POPULATIONS
+from .rows import write_rows
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def table_4_2(out: str | Path, scale: Scale, seed: int = 0, job: Job = Job()) ->
         run = train(data, out / name.replace(" ", "-").replace(",", ""), plan, template, part).parent
         rows.append(_kept(out / f"{run.name}.json", partial(_network_row, name, run, plan, template, test)))
     rows.append(_kept(out / "classical.json", partial(_classical_row, template, test, job.part(0.9, 1.0))))
-    _write(out, rows)
+    write_rows(out, "table-4.2", rows, describe(rows))
     return rows
 
 
@@ -181,12 +181,3 @@ def describe(rows: list[Row]) -> str:
         shown = [f"{v:.3f}" if isinstance(v, float) and np.isfinite(v) else "" if v != v else str(v) for v in values]
         lines.append("| " + " | ".join(shown) + " |")
     return "\n".join(lines)
-
-
-def _write(out: Path, rows: list[Row]) -> None:
-    with replacing(out / "table-4.2.csv") as temporary, temporary.open("w", newline="") as file:
-        writer = csv.DictWriter(file, [f.name for f in fields(Row)])
-        writer.writeheader()
-        writer.writerows(asdict(row) for row in rows)
-    with replacing(out / "table-4.2.md") as temporary:
-        temporary.write_text(describe(rows) + "\n")

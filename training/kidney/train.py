@@ -286,6 +286,11 @@ def _step(plan, network, optimizer, training: Volumes, share: np.ndarray, step: 
     if deforms:
         distances = distances[(..., *(slice(start, None, plan.every) for start in first))]
     loss = loss_of(plan, found, occupancy(distances).to(device))
+    return descend(loss, network, optimizer)
+
+
+def descend(loss: torch.Tensor, network: torch.nn.Module, optimizer: torch.optim.Optimizer) -> float:
+    """One step down a loss, along a gradient of norm 1 at most; returns the loss."""
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     # Where all features of a map are one number, its normalisation's gradient can overflow: such a step is left out.

@@ -31,7 +31,7 @@ from ..checkpoint import load_checkpoint, save_checkpoint
 from ..curves import cosine, write_curves
 from .augment import augment
 from .dataset import EMPTY, Volumes
-from .train import CHECKPOINT, batch_of, occupancy
+from .train import CHECKPOINT, batch_of, descend, occupancy
 
 ADDED = ("fixed convolutions", "geometric", "intensity", "geometric + intensity")
 STRATEGIES = ("fine-tuning", *ADDED, "up to N", "from N")
@@ -194,11 +194,7 @@ def _step(plan: TransferPlan, model, before: UNet, optimizer, volumes: Volumes, 
     loss = loss_of(found, occupancy(distances))
     if plan.guard:
         loss = loss + plan.guard * (found.float() - earlier.float()).square().mean()
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    if torch.isfinite(torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)):
-        optimizer.step()
-    return float(loss.detach())
+    return descend(loss, model, optimizer)
 
 
 @torch.inference_mode()
