@@ -31,6 +31,8 @@ def add_commands(verb) -> None:
     command.add_argument(
         "--empty", dest="empty_share", type=float, default=0.08, metavar="SHARE", help="without a kidney"
     )
+    command.add_argument("--mr", action="store_true", help="MR of any part of the body instead, without a kidney")
+    command.add_argument("--maps", metavar="DIR", help="label maps for --mr, see `simulate fieldofview`")
     command.add_argument("--seed", type=int, default=0)
     command.add_argument("--workers", type=int, default=2)
 
@@ -46,9 +48,7 @@ def add_commands(verb) -> None:
     command.add_argument("--out", required=True, metavar="DIR")
     command.add_argument("--template", metavar="FILE", help="made by `template kidney`; without it, it is made first")
     command.add_argument("--method", choices=METHODS, default=METHODS[0])
-    command.add_argument(
-        "--initial", metavar="DIR", help="folder of a training whose network is trained further, or grown"
-    )
+    command.add_argument("--initial", metavar="DIR", help="folder of a training whose network is trained further")
     command.add_argument(
         "--first-look",
         metavar="DIR",
@@ -118,13 +118,16 @@ def add_commands(verb) -> None:
 
 
 def _simulate(options, job: Job) -> None:
+    from . import other_modality
     from .dataset import describe, load, simulate
 
-    settings = {
-        name: getattr(options, name)
-        for name in ("volumes", "size", "spacings_mm", "adults", "empty_share", "seed", "workers")
-    }
-    print(f"{options.out}: {describe(load(simulate(options.out, **settings, job=job)))}")
+    settings = {name: getattr(options, name) for name in ("volumes", "size", "seed", "workers")}
+    if options.mr:
+        folder = other_modality.simulate(options.out, **settings, maps_dir=options.maps, job=job)
+    else:
+        settings |= {name: getattr(options, name) for name in ("spacings_mm", "adults", "empty_share")}
+        folder = simulate(options.out, **settings, job=job)
+    print(f"{options.out}: {describe(load(folder))}")
 
 
 def _sheet(options, job: Job) -> None:
@@ -156,9 +159,7 @@ def _train(options, job: Job) -> None:
         torch.set_num_threads(options.threads)
     base = 32 if options.reference else options.base
     light = not options.reference
-    encoder = UNetParameters(
-        base=base, levels=options.levels, strided=light and not options.fine, dropout=options.dropout, instance=light
-    )
+    encoder = UNetParameters(base=base, levels=options.levels, strided=light, dropout=options.dropout, instance=light)
     poses = dict(zip(METHODS, ("moments", "none", "regressed"), strict=False))
     if options.method == "unet":
         network, template = encoder, None
