@@ -1,4 +1,4 @@
-"""Optuna's own tools read a study file of ours: plots, importance, the best trial, the table of trials."""
+"""Optuna's own tools read a study file of ours: plots, importance, the best trial, all trials."""
 
 import os
 
@@ -98,11 +98,12 @@ def test_plots_show_the_trials(studies, plot):
         assert all(has)
 
 
-def test_the_table_of_trials_has_their_parameters_and_attributes(studies):
-    pytest.importorskip("pandas")
+def test_trials_have_their_parameters_and_attributes_as_optuna_reads_them(studies):
     ours, theirs = studies
-    table = theirs.trials_dataframe()
-    assert len(table) == len(ours.observations)
-    assert {"value", "state", "params_rate", "params_depth", "user_attrs_trial", "user_attrs_resource"} <= set(table)
-    failed = table[table["state"] == "FAIL"]
-    assert (failed["user_attrs_reason"] == "MemoryError: 9 GiB of 8").all()
+    assert len(theirs.trials) == len(ours.observations)
+    by_key = {(t.user_attrs["trial"], t.user_attrs["resource"]): t for t in theirs.trials}
+    for o in ours.observations:
+        trial = by_key[o.trial, o.resource]
+        assert (trial.params, trial.value) == (o.configuration, o.loss)
+        assert trial.user_attrs.get("reason") == ("MemoryError: 9 GiB of 8" if o.failed else None)
+    assert any("depth" in t.params for t in theirs.trials) and not all("depth" in t.params for t in theirs.trials)
