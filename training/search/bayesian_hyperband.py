@@ -16,17 +16,18 @@ process where training fails; and the rungs' rank correlations tell when short t
 from __future__ import annotations
 
 import logging
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable
+from functools import cached_property
 
 import numpy as np
 
 from . import acquisition
-from .feasibility import Feasibility, Limit
+from .feasibility import Feasibility
 from .fidelity import Agreement, agreements
 from .hyperband import Bracket, Hyperband
 from .kernel import matern_52, squared_exponential
 from .maximise import maximise
-from .space import Configuration, Space
+from .space import Configuration
 from .surrogate import Surrogate
 from .time_kernel import Decaying, with_time
 from .transform import identity, logarithm
@@ -41,22 +42,30 @@ log = logging.getLogger(__name__)
 class Combination(Hyperband):
     """What both versions share: the space as rows, and results as a process takes them."""
 
-    def __init__(
-        self,
-        space: Space,
-        resource: int,
-        eta: int = 3,
-        seed: int = 0,
-        least: int = 1,
-        asynchronous: bool = False,
-        limits: Sequence[Limit] = (),
-    ):
-        super().__init__(space, resource, eta, seed, least, asynchronous, limits)
-        self.shortest = self.round[0][0].resource
-        self.listed = space.enumerate() if space.size is not None and space.size <= LARGEST_LISTED else []
-        self.encoded = space.encode(self.listed)
-        self._allowed = self.trials.allows(self.listed)
-        self._number = {space.key(c): n for n, c in enumerate(self.listed)}
+    @property
+    def shortest(self) -> int:
+        """The resource of the first rung."""
+        return self.round[0][0].resource
+
+    @cached_property
+    def listed(self) -> list[Configuration]:
+        """All m configurations; none where they are too many."""
+        space = self.trials.space
+        return space.enumerate() if space.size is not None and space.size <= LARGEST_LISTED else []
+
+    @cached_property
+    def encoded(self) -> np.ndarray:
+        """(m, d)."""
+        return self.trials.space.encode(self.listed)
+
+    @cached_property
+    def _allowed(self) -> np.ndarray:
+        """(m,) bool: which keep the limits."""
+        return self.trials.allows(self.listed)
+
+    @cached_property
+    def _number(self) -> dict[Hashable, int]:
+        return {self.trials.space.key(c): n for n, c in enumerate(self.listed)}
 
     def _among(self, keys: Iterable[Hashable]) -> np.ndarray:
         """(m,) bool: which of the listed configurations have one of the keys."""
@@ -76,26 +85,22 @@ class Combination(Hyperband):
 class BayesianHyperband(Combination):
     """Hyperband whose configurations have the largest expected improvement of the loss of a full training.
 
-    Args:
-        space, resource, eta, seed, least, asynchronous, limits: see `Hyperband`.
+    Args: those of `Hyperband`.
     """
 
-    def __init__(
-        self,
-        space: Space,
-        resource: int,
-        eta: int = 3,
-        seed: int = 0,
-        least: int = 1,
-        asynchronous: bool = False,
-        limits: Sequence[Limit] = (),
-    ):
-        super().__init__(space, resource, eta, seed, least, asynchronous, limits)
-        kernels = (matern_52(), Decaying(matern_52(), self.shortest / resource))
-        finished = self._with_time(self.encoded, resource)
-        self._losses = Surrogate(finished, kernels, (identity, logarithm), seed)
-        self._feasibility = Feasibility(self.encoded, matern_52())
-        self._logged: set[Agreement] = set()
+    @cached_property
+    def _losses(self) -> Surrogate:
+        kernels = (matern_52(), Decaying(matern_52(), self.shortest / self.resource))
+        finished = self._with_time(self.encoded, self.resource)
+        return Surrogate(finished, kernels, (identity, logarithm), self.trials.seed)
+
+    @cached_property
+    def _feasibility(self) -> Feasibility:
+        return Feasibility(self.encoded, matern_52())
+
+    @cached_property
+    def _logged(self) -> set[Agreement]:
+        return set()
 
     def choose(self, resource: int) -> Configuration | None:
         """See above; at random until there are results."""
@@ -172,23 +177,15 @@ class BayesianHyperband(Combination):
 class SourceCombination(Combination):
     """Bertrand 2019: time as an input, prediction at the first rung, configurations drawn by normalised EI.
 
-    Args:
-        space, resource, eta, seed, least, asynchronous, limits: see `Hyperband`.
+    Args: those of `Hyperband`.
     """
 
-    def __init__(
-        self,
-        space: Space,
-        resource: int,
-        eta: int = 3,
-        seed: int = 0,
-        least: int = 1,
-        asynchronous: bool = False,
-        limits: Sequence[Limit] = (),
-    ):
-        super().__init__(space, resource, eta, seed, least, asynchronous, limits)
-        self._losses = Surrogate(np.empty((0, space.dimension + 1)), (squared_exponential(),), (identity,), seed)
-        self._chances: tuple[int, list[Configuration], np.ndarray] = (-1, [], np.empty(0))
+    _chances: tuple[int, list[Configuration], np.ndarray] = (-1, [], np.empty(0))  # of a bracket, by its first trial
+
+    @cached_property
+    def _losses(self) -> Surrogate:
+        none = np.empty((0, self.trials.space.dimension + 1))
+        return Surrogate(none, (squared_exponential(),), (identity,), self.trials.seed)
 
     def choose(self, resource: int) -> Configuration | None:
         """One of those drawn when the bracket began; at random until there are results."""

@@ -12,14 +12,13 @@ So nothing goes on any more: each child is a new training.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 
-from .feasibility import Limit
 from .hyperband import Bracket, Hyperband
 from .method import Observation, Suggestion
-from .space import Configuration, Space
+from .space import Configuration
 
 F, C = 0.5, 0.5
 TRIES = 30
@@ -28,23 +27,18 @@ TRIES = 30
 class DEHB(Hyperband):
     """Differential evolution over Hyperband's rungs.
 
-    Args:
-        space, resource, eta, seed, least, limits: see `Hyperband`.
+    Args: those of `Hyperband`; rungs are asynchronous, if at all, in the first bracket.
     """
 
-    def __init__(
-        self,
-        space: Space,
-        resource: int,
-        eta: int = 3,
-        seed: int = 0,
-        least: int = 1,
-        limits: Sequence[Limit] = (),
-    ):
-        super().__init__(space, resource, eta, seed, least, limits=limits)
+    @cached_property
+    def _sizes(self) -> dict[int, int]:
+        """Of the populations, by resource."""
         rungs = [rung for bracket in self.round for rung in bracket]
-        self._sizes = {rung.resource: max(r.trainings for r in rungs if r.resource == rung.resource) for rung in rungs}
-        self._populations: dict[int, list[int]] = {resource: [] for resource in self._sizes}
+        return {rung.resource: max(r.trainings for r in rungs if r.resource == rung.resource) for rung in rungs}
+
+    @cached_property
+    def _populations(self) -> dict[int, list[int]]:
+        return {resource: [] for resource in self._sizes}
 
     def tell(self, observation: Observation) -> None:
         """See `Method`. The child takes its target's place if it is not worse."""
