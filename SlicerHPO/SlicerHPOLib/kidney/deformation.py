@@ -13,6 +13,7 @@ pose, and a mean or learned template, here with its modes of variation. The sour
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -23,6 +24,7 @@ from torch import nn
 from torch.nn import functional
 
 from .moments import principal_pose, rms_size_mm
+from .population import DeformationLayers, Gate, sizes
 from .template import Template
 from .transforms import (
     centre_of,
@@ -46,6 +48,8 @@ VELOCITY_MM, RESIDUAL_MM, RESIDUAL_TURN, RESIDUAL_SCALE = 2.0, 5.0, 0.3, 0.2  # 
 LARGEST_LOG_SCALE, LARGEST_MODE = 0.9, 3.0  # heads saturate at a factor of 2.5, and at 3 standard deviations
 TEMPLATE_KEYS = ("template_phi", "template_modes", "template_spacing_mm")
 LOOK = UNetParameters(base=8, levels=3, strided=True, dropout=0.0, instance=True)
+ADULT, CHILD = "adult", "child"
+ADAPTED_HIDDEN = 32  # width of the head that corrects pose and modes for another population
 POSES = ("moments", "regressed", "none")
 
 
@@ -59,7 +63,7 @@ class DeformationParameters:
     ratio. pose: how G is found, see the module; local: whether there is an L; otherwise it is the identity.
     learned_template: whether training may change phi0. lattice_mm: of the velocity of L. sigma_mm: of the Gaussian
     K_sigma that smooths it.
-    hidden: width of the layer before pose and modes.
+    hidden: width of the layer before pose and modes. adapted: to children besides adults, see `population`.
     """
 
     encoder: UNetParameters = LIGHT
@@ -73,6 +77,7 @@ class DeformationParameters:
     lattice_mm: float = 8.0
     sigma_mm: float = 12.0
     hidden: int = 128
+    adapted: bool = False
 
     def __post_init__(self):
         for name in ("encoder", "look"):
@@ -140,7 +145,13 @@ class DeformationNetwork(nn.Module):
         self.encoder, self.decoder = Encoder(p.encoder), Decoder(p.encoder)
         self.dense_head = dense_head(width)
         self.regressor = Regressor(p.encoder.widths[-1], p.hidden, 9) if p.pose == "regressed" else None
-        self.second_look = SecondLook(p.look, 3 + self.shared * width, p.hidden, 9 + modes + 1)
+        channels, outputs = 3 + self.shared * width, 9 + modes + 1
+        self.second_look = SecondLook(p.look, channels, p.hidden, outputs)
+        self.population = ADULT  # that is served
+        if p.adapted:
+            head = Regressor(p.look.widths[-1], ADAPTED_HIDDEN, outputs)
+            self.child = DeformationLayers(p.encoder, p.look, channels, head, self.lattice)
+            self.gate = Gate()
 
     def forward(
         self,
@@ -167,6 +178,34 @@ class DeformationNetwork(nn.Module):
         phi = pulled(phi0, self.spacing_mm, points, matrix, displacement if p.local else None, self.lattice_mm)
         scores = upsample(dense, shape)[(slice(None), *chosen)]
         return Deformation(phi, pose, modes, velocity, displacement, self.lattice_mm, scores, quality)
+
+    @property
+    def populations(self) -> tuple[str, ...]:
+        """Those that there is an answer of its own for; none if all are served alike."""
+        return (ADULT, CHILD) if self.plan.adapted else ()
+
+    def for_population(self, name: str) -> DeformationNetwork:
+        """The network, of the same weights, that serves one of the `populations`. Raises KeyError for another."""
+        if name not in self.populations:
+            raise KeyError(name)
+        serving = copy.copy(self)  # shares everything
+        serving.population = name
+        return serving
+
+    @torch.inference_mode()
+    def child_probability(self, dense: torch.Tensor, volume: torch.Tensor, spacing_mm: float) -> float:
+        """That a volume (1, 1, D, H, W) of this spacing shows a child; dense: what `expect` gives of it."""
+        return float(self.gate(sizes(dense, volume, spacing_mm)))
+
+    @property
+    def child_threshold(self) -> float:
+        """The probability above which a volume is taken for a child's."""
+        return float(self.gate.threshold)
+
+    @property
+    def _layers(self) -> DeformationLayers | None:
+        """What is changed for the population served."""
+        return self.child if self.population == CHILD else None
 
     def expect(self, volume: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Scores (batch, 1, ...) of the dense map at its own voxels, and the logit (batch,) of the Dice to be expected:
@@ -201,6 +240,8 @@ class DeformationNetwork(nn.Module):
             size = self.template_phi.shape[2:]
             change = functional.interpolate(self.template_change, size, mode="trilinear", align_corners=True)
             mean = mean + change.float()
+        if self._layers is not None:
+            mean = mean + upsample(self._layers.template_change, self.template_phi.shape[2:]).float()
         varied = (modes[:, :, None, None, None] * self.template_modes).sum(1, keepdim=True)
         return mean + varied
 
@@ -211,7 +252,8 @@ class DeformationNetwork(nn.Module):
         step, whole = self.stride // p.pool, tuple(slice(0, n) for n in pooled.shape[2:])
         # A pose that is regressed from features needs to know where in the volume they are.
         box = whole if p.pose == "regressed" else seen_box(pooled, p.encoder)
-        features = self.encoder(pooled[(..., *box)])
+        inner = pooled[(..., *box)]
+        features = self.encoder(inner, None if self._layers is None else self._layers.first.on(inner))
         decoded = self.decoder(features)
         dense = self.dense_head(decoded).float()
         small = tuple(slice(s.start // step, -(-s.stop // step)) for s in box)
@@ -235,7 +277,8 @@ class DeformationNetwork(nn.Module):
 
     def _second_look(self, volume, decoded, dense, centres, pose) -> tuple[torch.Tensor, torch.Tensor]:
         """What `SecondLook` says in the frame of this pose."""
-        return self.second_look(self._in_template_frame(volume, decoded, dense, pose_matrix(pose, *centres)))
+        seen = self._in_template_frame(volume, decoded, dense, pose_matrix(pose, *centres))
+        return self.second_look(seen, self._layers)
 
     def _in_template_frame(self, volume, decoded, dense, matrix) -> torch.Tensor:
         """(batch, C, m, m, m) what is seen at the template's points, on a lattice twice as fine as that of L: features
@@ -300,9 +343,10 @@ class SecondLook(nn.Module):
         nn.init.zeros_(self.velocity.weight)
         nn.init.zeros_(self.velocity.bias)
 
-    def forward(self, seen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        features = self.encoder(seen)
-        return self.regressor(features[-1]), self.velocity(self.decoder(features)).float()
+    def forward(self, seen: torch.Tensor, layers: DeformationLayers | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+        features = self.encoder(seen, None if layers is None else layers.second.on(seen))
+        numbers, velocity = self.regressor(features[-1]), self.velocity(self.decoder(features)).float()
+        return (numbers if layers is None else numbers + layers.head(features[-1])), velocity
 
 
 def network_of(parameters: DeformationParameters, weights: Mapping[str, torch.Tensor]) -> DeformationNetwork:

@@ -13,29 +13,25 @@ adapts, bit for bit. What was trained on adults stays: its weights are not learn
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import nn
 
 from .transforms import centre_of, points_of, pose_matrix, sample, transform
-from .unet import UNet
+from .unet import Adaptation, UNet
 
-SHIFT, TURN, LOG_SCALE = (
-    0.25,
-    0.5,
-    0.5,
-)  # what an output of 1 means: of the volume's width, radians, and a factor of 1.6
+SHIFT, TURN, LOG_SCALE = 0.25, 0.5, 0.5  # what an output of 1 means: of the volume's width, radians, a factor of 1.6
 WIDTHS = (8, 16, 32)  # channels of the network that predicts from the volume
 
 
 class Predictor(nn.Sequential):
-    """Volumes (batch, 1, D, H, W) -> numbers (batch, outputs), zero at first: three convolutions that halve the
+    """Volumes (batch, inputs, D, H, W) -> numbers (batch, outputs), zero at first: three convolutions that halve the
     resolution, the mean over space, and a linear layer."""
 
-    def __init__(self, outputs: int):
+    def __init__(self, outputs: int, inputs: int = 1):
         layers: list[nn.Module] = []
-        for channels, width in zip((1, *WIDTHS), WIDTHS, strict=False):
+        for channels, width in zip((inputs, *WIDTHS), WIDTHS, strict=False):
             layers += [
                 nn.Conv3d(channels, width, 3, stride=2, padding=1),
                 nn.InstanceNorm3d(width, affine=True),
@@ -65,13 +61,24 @@ class GeometricLayer(nn.Module):
 class IntensityLayer(nn.Module):
     """Features (batch, channels, ...) and the volume that they are of -> the features, each map scaled and shifted."""
 
-    def __init__(self, channels: int):
+    def __init__(self, channels: int, inputs: int = 1):
         super().__init__()
-        self.predictor = Predictor(2 * channels)
+        self.predictor = Predictor(2 * channels, inputs)
 
     def forward(self, features: torch.Tensor, volume: torch.Tensor) -> torch.Tensor:
         scale, shift = self.predictor(volume).to(features.dtype)[:, :, None, None, None].chunk(2, dim=1)
         return (1 + scale) * features + shift
+
+
+class IntensityLayers(nn.ModuleDict):
+    """An intensity layer at each of some levels, "0" for the finest; channels: of each level's features."""
+
+    def __init__(self, channels: Mapping[int, int], inputs: int = 1):
+        super().__init__({str(level): IntensityLayer(count, inputs) for level, count in channels.items()})
+
+    def on(self, volume: torch.Tensor) -> Adaptation:
+        """What the layers do to the features of a volume, see `unet.Encoder`."""
+        return lambda level, found: self[str(level)](found, volume) if str(level) in self else found
 
 
 class AdaptedUNet(nn.Module):
@@ -96,7 +103,7 @@ class AdaptedUNet(nn.Module):
         self.network = network.requires_grad_(False).eval()
         self.geometric = GeometricLayer() if geometric else None
         levels = sorted({level % len(widths) for level in intensity})
-        self.intensity = nn.ModuleDict({str(level): IntensityLayer(widths[level]) for level in levels})
+        self.intensity = IntensityLayers({level: widths[level] for level in levels})
 
     def forward(self, volume: torch.Tensor) -> torch.Tensor:
         """See the class."""
@@ -113,10 +120,7 @@ class AdaptedUNet(nn.Module):
         return self
 
     def _scores(self, volume: torch.Tensor) -> torch.Tensor:
-        def adapt(level: int, features: torch.Tensor) -> torch.Tensor:
-            return self.intensity[str(level)](features, volume) if str(level) in self.intensity else features
-
-        return self.network(volume, adapt)
+        return self.network(volume, self.intensity.on(volume))
 
     @property
     def added(self) -> int:

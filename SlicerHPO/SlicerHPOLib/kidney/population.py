@@ -1,0 +1,82 @@
+"""A deformation network that serves two populations: what changes for the second, and which one a volume shows.
+
+The network is that of the first, adults. For children, layers as in `transfer` scale and shift the features of both
+looks, a head corrects what the second look says of pose and modes, and the template changes; all of it nothing at
+first, and trained on children alone. A gate tells them apart by two sizes, that of the kidney in the network's own map
+and that of the field of view, of which adults are remembered by mean and covariance only.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+
+from .transfer import IntensityLayers
+from .unet import UNetParameters
+
+SMALLEST_ML = 0.1  # volumes below count as this: there is a logarithm
+
+
+class DeformationLayers(nn.Module):
+    """What changes in a deformation network for another population.
+
+    Args:
+        first, second: of the networks of both looks; channels: that the second is given. head: gives `numbers` from the
+            features of the second, zero at first. lattice: of the change of the template, mm at each node.
+    """
+
+    def __init__(self, first: UNetParameters, second: UNetParameters, channels: int, head: nn.Module, lattice: int):
+        super().__init__()
+        self.first = IntensityLayers(dict(enumerate(first.widths)))
+        self.second = IntensityLayers(dict(enumerate(second.widths)), channels)
+        self.head = head
+        self.template_change = nn.Parameter(torch.zeros(1, 1, *[lattice] * 3))
+
+
+class Gate(nn.Module):
+    """Which of two populations, by the linear discriminant of two normal distributions of one covariance (Fisher 1936),
+    both as frequent.
+
+    Its state: means (2, F), covariance (F, F), and threshold (), above which the probability of the second decides.
+    """
+
+    def __init__(self, features: int = 2):
+        super().__init__()
+        self.register_buffer("means", torch.zeros(2, features))
+        self.register_buffer("covariance", torch.eye(features))
+        self.register_buffer("threshold", torch.tensor(0.5))
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Probability (batch,) of the second population, of features (batch, F)."""
+        normal, middle = self._discriminant()
+        return torch.sigmoid((features - middle) @ normal)
+
+    def fit(self, mean: torch.Tensor, covariance: torch.Tensor, others: torch.Tensor, mistaken: float) -> None:
+        """Tell a population of this mean (F,) and covariance (F, F) from another one, of which there are samples
+        (N, F); about a part `mistaken` of the first is taken for the second."""
+        self.means.copy_(torch.stack([mean, others.mean(0)]))
+        own = torch.cov(others.T) if len(others) > len(mean) else covariance
+        self.covariance.copy_((covariance + own) / 2)
+        normal, middle = self._discriminant()
+        deviation = float(torch.sqrt(normal @ covariance @ normal))
+        quantile = math.sqrt(2) * float(torch.erfinv(torch.tensor(1 - 2 * mistaken)))
+        self.threshold.copy_(torch.sigmoid((mean - middle) @ normal + quantile * deviation))
+
+    def _discriminant(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Normal (F,) of the plane between the populations, and a point (F,) on it."""
+        normal = torch.linalg.solve(self.covariance, self.means[1] - self.means[0])
+        return normal, self.means.mean(0)
+
+
+def sizes(dense: torch.Tensor, volume: torch.Tensor, spacing_mm: torch.Tensor | float) -> torch.Tensor:
+    """(batch, 2) logarithms of the kidney's size and that of the field of view, in ml.
+
+    Args:
+        dense: (batch, 1, d, h, w) scores of a map of the whole volume. volume: (batch, 1, D, H, W), 0 where nothing is
+            seen. spacing_mm: of the volume's voxels, one for all or (batch,).
+    """
+    whole_ml = math.prod(volume.shape[2:]) * torch.as_tensor(spacing_mm, device=volume.device) ** 3 / 1000
+    parts = [torch.sigmoid(dense.float()), (volume > 0).float()]
+    return torch.stack([(whole_ml * part.mean((1, 2, 3, 4))).clamp(min=SMALLEST_ML).log() for part in parts], 1)
