@@ -21,6 +21,7 @@ from SlicerHPOLib.kidney.deformation import (
     deformation_loss,
     network_of,
 )
+from SlicerHPOLib.kidney.scales import CLOSEST, FARTHEST, RATIOS, SIZES, SMALLEST, View, mean_map, middle_and_size
 from SlicerHPOLib.kidney.template import Template
 from SlicerHPOLib.kidney.unet import UNet, UNetParameters, dice_loss
 from torch.nn import functional
@@ -282,11 +283,46 @@ def _step(plan, network, optimizer, training: Volumes, share: np.ndarray, step: 
     deforms = isinstance(network, DeformationNetwork)
     first = tuple(int(n) for n in rng.integers(0, plan.every, 3))
     with torch.autocast(device.type, torch.bfloat16, enabled=plan.precision == "bfloat16"):
-        found = network(images, plan.every, first) if deforms else network(images)
+        dense = seen_from_several_distances(network, images, rng) if plan.dense_weight == 0 else None
+        found = network(images, plan.every, first, dense) if deforms else network(images)
     if deforms:
         distances = distances[(..., *(slice(start, None, plan.every) for start in first))]
     loss = loss_of(plan, found, occupancy(distances).to(device))
     return descend(loss, network, optimizer)
+
+
+@torch.no_grad()
+def seen_from_several_distances(
+    network: DeformationNetwork, images: torch.Tensor, rng: np.random.Generator
+) -> torch.Tensor:
+    """Scores (batch, 1, d, h, w) of a mean of maps such as `scales.found_at_scales` goes on from: of the volumes
+    (batch, 1, D, H, W) as they are, from another distance, and from nearer to the kidney found there."""
+    views = [[View(1.0)] * len(images), [View(rng.uniform(min(RATIOS), max(RATIOS))) for _ in images]]
+    maps = [_map_in(network, images, each) for each in views]
+
+    def mean(n: int) -> torch.Tensor:
+        own = [probabilities[n : n + 1] for probabilities in maps]
+        return mean_map(own, [each[n] for each in views], images.new_ones(len(own)))
+
+    nearer = []
+    for n in range(len(images)):
+        offset, size = middle_and_size(mean(n))
+        ratio = float(np.clip(size / rng.uniform(min(SIZES), max(SIZES)), CLOSEST, FARTHEST))
+        nearer.append(View(ratio, offset))
+    views.append(nearer)
+    maps.append(_map_in(network, images, nearer))
+    return torch.logit(torch.cat([mean(n) for n in range(len(images))]).clamp(SMALLEST, 1 - SMALLEST))
+
+
+def _map_in(network: DeformationNetwork, images: torch.Tensor, views: list[View]) -> torch.Tensor:
+    """Probabilities (batch, 1, d, h, w) that the first look gives of volumes, each in a view of its own."""
+    if any(view != View(1.0) for view in views):
+        pull = torch.tensor(
+            [[[v.ratio * (m == n) for n in range(3)] + [v.offset[2 - m]] for m in range(3)] for v in views]
+        )
+        grid = functional.affine_grid(pull.to(images.device), list(images.shape), align_corners=False)
+        images = functional.grid_sample(images, grid, align_corners=False)
+    return torch.sigmoid(network.map_of(images))
 
 
 def descend(loss: torch.Tensor, network: torch.nn.Module, optimizer: torch.optim.Optimizer) -> float:

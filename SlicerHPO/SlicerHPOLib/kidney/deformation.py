@@ -213,6 +213,10 @@ class DeformationNetwork(nn.Module):
         dense, _, numbers, _ = self._looks(volume, None)
         return dense, numbers[:, -1]
 
+    def map_of(self, volume: torch.Tensor) -> torch.Tensor:
+        """The scores of `expect` alone."""
+        return self._first_look(volume)[2]
+
     def _centres(self, shape: tuple[int, ...]) -> tuple:
         return centre_of(shape, self.plan.spacing_mm), centre_of(self.template_phi.shape[2:], self.spacing_mm)
 

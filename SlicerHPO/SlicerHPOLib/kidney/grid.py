@@ -41,12 +41,14 @@ class Grid:
         """(3,) distance of voxels along i, j, k."""
         return np.linalg.norm(self.ijk_to_ras[:3, :3], axis=0)
 
-    def zoomed(self, ratio: float) -> Grid:
-        """As many voxels about the same centre, `ratio` times as far apart."""
+    def zoomed(self, ratio: float, offset: Sequence[float] = (0.0, 0.0, 0.0)) -> Grid:
+        """As many voxels `ratio` times as far apart, about a point `offset` (k, j, i) from the centre, in half widths
+        of this grid."""
         matrix = self.ijk_to_ras.copy()
-        middle = (np.array(self.shape[::-1]) - 1) / 2
+        count = np.array(self.shape[::-1])
+        middle, shift = (count - 1) / 2, np.array(offset)[::-1] * count / 2
         matrix[:3, :3] *= ratio
-        matrix[:3, 3] += self.ijk_to_ras[:3, :3] @ middle * (1 - ratio)
+        matrix[:3, 3] += self.ijk_to_ras[:3, :3] @ (middle * (1 - ratio) + shift)
         return Grid(matrix, self.shape)
 
     def voxel_of(self, ras_mm: np.ndarray) -> np.ndarray:

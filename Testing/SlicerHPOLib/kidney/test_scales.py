@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from SlicerHPOLib.kidney.deformation import Deformation, DeformationNetwork, DeformationParameters
 from SlicerHPOLib.kidney.grid import Grid
-from SlicerHPOLib.kidney.scales import RATIOS, found_at_scales, mean_map
+from SlicerHPOLib.kidney.scales import CLOSEST, RATIOS, View, found_at_scales, mean_map, middle_and_size
 from SlicerHPOLib.kidney.template import Template
 from SlicerHPOLib.kidney.transforms import centre_of, points_of
 from SlicerHPOLib.kidney.unet import UNetParameters
@@ -13,41 +13,79 @@ from SlicerHPOLib.kidney.unet import UNetParameters
 SIZE = 20
 
 
-def ball(ratio, centre=(0.0, 0.0, 0.0), radius=5.0):
-    """On a grid whose voxels are `ratio` times those of the working grid; lengths in voxels of the latter."""
-    points = points_of((SIZE,) * 3, ratio, torch.zeros(1)) - torch.tensor(centre_of((SIZE,) * 3, ratio))
-    return torch.sigmoid(radius - (points - torch.tensor(centre)).norm(dim=-1))[:, None]
+def ball(view, centre=(0.0, 0.0, 0.0), radius=5.0):
+    """In a view; lengths (x, y, z) in voxels of the working grid."""
+    points = points_of((SIZE,) * 3, view.ratio, torch.zeros(1)) - torch.tensor(centre_of((SIZE,) * 3, view.ratio))
+    away = points + torch.tensor(view.offset[::-1]) * SIZE / 2 - torch.tensor(centre)
+    return torch.sigmoid(radius - away.norm(dim=-1))[:, None]
 
 
 centres = st.tuples(*[st.floats(-2, 2)] * 3)
+offsets = st.tuples(*[st.floats(-0.1, 0.1)] * 3)
 
 
 @settings(max_examples=25, deadline=None)
-@given(centres, st.integers(0, 1000))
-def test_maps_of_one_thing_at_any_scale_have_it_as_their_mean(centre, seed):
+@given(centres, st.lists(offsets, min_size=len(RATIOS), max_size=len(RATIOS)), st.integers(0, 1000))
+def test_maps_of_one_thing_in_any_view_have_it_as_their_mean(centre, somewhere, seed):
     weights = torch.softmax(torch.randn(len(RATIOS), generator=torch.Generator().manual_seed(seed)), 0)
-    mean = mean_map([ball(ratio, centre) for ratio in RATIOS], RATIOS, weights)
-    assert (mean - ball(1.0, centre)).abs().max() < 0.06
+    views = [View(ratio, offset) for ratio, offset in zip(RATIOS, somewhere, strict=True)]
+    mean = mean_map([ball(view, centre) for view in views], views, weights)
+    assert (mean - ball(View(1.0), centre)).abs().max() < 0.08
 
 
-def test_the_map_of_ratio_1_stays_as_it_is():
+def test_the_map_of_the_working_grid_stays_as_it_is():
     maps = torch.rand(1, 1, SIZE, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close(mean_map([maps], [1.0], torch.ones(1)), maps, atol=1e-5, rtol=0)
+    torch.testing.assert_close(mean_map([maps], [View(1.0)], torch.ones(1)), maps, atol=1e-5, rtol=0)
 
 
 def test_a_finer_grid_says_nothing_of_what_it_does_not_see():
     coarse, fine = torch.full((1, 1, SIZE, SIZE, SIZE), 0.25), torch.full((1, 1, SIZE, SIZE, SIZE), 0.75)
-    mean = mean_map([coarse, fine], [1.0, 0.5], torch.tensor([0.5, 0.5]))[0, 0]
+    mean = mean_map([coarse, fine], [View(1.0), View(0.5)], torch.tensor([0.5, 0.5]))[0, 0]
     assert mean[10, 10, 10] == pytest.approx(0.5) and mean[1, 10, 10] == pytest.approx(0.25)
-    assert mean_map([fine], [0.5], torch.ones(1))[0, 0, 1, 10, 10] == 0
+    assert mean_map([fine], [View(0.5)], torch.ones(1))[0, 0, 1, 10, 10] == 0
 
 
-def test_grids_are_zoomed_about_their_centre():
+@settings(max_examples=25, deadline=None)
+@given(centres, st.floats(4, 6))
+def test_middle_and_size_are_those_of_a_ball(centre, radius):
+    middle, size = middle_and_size(ball(View(1.0), centre, radius))
+    np.testing.assert_allclose(np.array(middle)[::-1] * SIZE / 2, centre, atol=0.2)
+    assert size * SIZE / 2 == pytest.approx(radius / np.sqrt(5), rel=0.12)
+    assert np.isfinite(middle_and_size(torch.zeros(1, 1, SIZE, SIZE, SIZE))[1])
+
+
+def test_the_kidney_found_is_looked_at_again_where_it_has_the_wanted_size():
+    """A network that calls bright voxels kidney, of a bright ball off the middle."""
+    centre, looked = (3.0, -2.0, 1.0), []
+
+    class Network:
+        def __call__(self, volume, dense):
+            still = torch.zeros(1, 3, 4, 4, 4)
+            return Deformation(volume, torch.zeros(1, 9), torch.zeros(1, 0), still, still, 8.0, dense, torch.zeros(1))
+
+        def expect(self, volume):
+            return torch.logit(volume.clamp(1e-3, 1 - 1e-3)), torch.zeros(1)
+
+    def volume_of(view):
+        looked.append(view)
+        return ball(view, centre)
+
+    found = found_at_scales(Network(), volume_of, sizes=(0.2, 5.0))
+    closer, closest = [view for view in looked if view.offset != (0.0, 0.0, 0.0)]
+    again, size = middle_and_size(ball(closer, centre))
+    np.testing.assert_allclose(again, 0, atol=0.02)
+    assert size == pytest.approx(0.2, abs=0.02) and closest.ratio == CLOSEST
+    assert (torch.sigmoid(found.scores) - ball(View(1.0), centre)).abs().max() < 0.1
+
+
+def test_grids_are_zoomed_about_a_point():
     matrix = np.array([[0.0, -2, 0, 5], [2, 0, 0, -7], [0, 0, 2, 9], [0, 0, 0, 1]])
     grid = Grid(matrix, (8, 10, 12))
     zoomed = grid.zoomed(0.5)
     middle = (np.array(grid.shape) - 1) / 2
     np.testing.assert_allclose(zoomed.ras_of(middle), grid.ras_of(middle))
+    aside = grid.zoomed(0.5, (0.5, 0, -1))
+    np.testing.assert_allclose(aside.ras_of(middle), grid.ras_of(middle + np.array(grid.shape) / 2 * (0.5, 0, -1)))
     np.testing.assert_allclose(zoomed.spacing_mm, 1.0)
     assert zoomed.shape == grid.shape
 
@@ -73,7 +111,7 @@ def test_the_map_of_the_scale_with_the_best_expected_fit_counts_most():
     network.expect = expect
     blank = torch.zeros(1, 1, SIZE, SIZE, SIZE)
     bright = torch.ones(1, 1, SIZE, SIZE, SIZE)
-    answer = found_at_scales(network, [blank, bright], [1.0, 0.85])
+    answer = found_at_scales(network, lambda view: blank if view.ratio == 1 else bright, [1.0, 0.85], ())
     assert given_map["volume"] is blank
     assert torch.sigmoid(answer.quality) == pytest.approx(1.0, abs=1e-3)  # as of the finer grid
     assert given_map["dense"][0, 0, 10, 10, 10] > 5  # the finer grid's word
