@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import __version__
+from .kidney.request import AUTO, METHODS, POPULATIONS
 
 if TYPE_CHECKING:  # the rest is imported where it is used: help and usage errors do not wait for SimpleITK and torch
     from .kidney.results import KidneyResult
@@ -98,7 +99,7 @@ def _add_segment(commands) -> None:
         "segment",
         help="the kidney in 3D ultrasound volumes, and its measures",
         description="Segments and measures the kidney in 3D ultrasound volumes. Prints a line for each: volume, "
-        "length x width x thickness, confidence, and why the result may be wrong.",
+        "length x width x thickness, confidence, the population, and why the result may be wrong.",
         epilog=_EPILOG,
     )
     add = segment.add_argument
@@ -114,7 +115,13 @@ def _add_segment(commands) -> None:
         help="points inside and outside of the kidney that correct the result of one volume (.json, Slicer's .mrk.json "
         "or .fcsv)",
     )
-    add("--method", metavar="deformation|unet|classical", default="deformation", help="(default: %(default)s)")
+    add("--method", metavar="|".join(METHODS), default=METHODS[0], help="(default: %(default)s)")
+    add(
+        "--population",
+        metavar="|".join(POPULATIONS),
+        default=AUTO,
+        help="whose kidneys they are, where the model knows a difference (default: %(default)s, found in each volume)",
+    )
     add(_SEED, metavar="R,A,S", type=_position, help="for the classical method: a point near the kidney's middle, mm")
     add("--report", metavar="F", help="write measures and how they were found, .json or .csv, an entry a volume")
     add("--skip-done", action="store_true", help="do not repeat volumes that were segmented into DIR in the same way")
@@ -185,6 +192,7 @@ def _segment(options: argparse.Namespace) -> int:
         options.paths,
         options.out,
         method=options.method,
+        population=options.population,
         points=options.points,
         seed_point_mm=options.seed_point,
         report=options.report,
@@ -253,10 +261,13 @@ def describe(result: Result) -> str:
 
 
 def describe_kidney(result: KidneyResult) -> str:
-    """The measures of a kidney in one line: 131.4 ml | 104.2 x 52.1 x 47.9 mm | confidence 92 %."""
+    """A kidney in one line: 131.4 ml | 104.2 x 52.1 x 47.9 mm | confidence 92 % | population: child (found)."""
     confidence = "no confidence" if result.confidence is None else f"confidence {100 * result.confidence:.0f} %"
     size = f"{result.length_mm:.1f} x {result.width_mm:.1f} x {result.thickness_mm:.1f} mm"
     notes = [f"warning: {warning}" for warning in result.warnings]
+    if result.population_used:
+        found = " (found)" if result.population == AUTO else ""
+        notes.insert(0, f"population: {result.population_used}{found}")
     return " | ".join([f"{result.volume_ml:.1f} ml", size, confidence, *notes])
 
 

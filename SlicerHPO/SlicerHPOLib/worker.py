@@ -26,6 +26,7 @@ from .bundle import find_bundle, read_bundle
 from .files import replacing
 from .image import Image
 from .job import Job
+from .kidney.request import AUTO
 
 if TYPE_CHECKING:
     import torch
@@ -55,11 +56,17 @@ class Answer:
 
 
 def segment_request(
-    image: Image, *, model: str, method: str, seed_point_mm: tuple[float, float, float] | None = None
+    image: Image,
+    *,
+    model: str,
+    method: str,
+    population: str = AUTO,
+    seed_point_mm: tuple[float, float, float] | None = None,
 ) -> Request:
     """Where is the kidney? Arguments as of `KidneySegmenter`; `found_kidney` reads the answer."""
     seed = None if seed_point_mm is None else [float(x) for x in seed_point_mm]
-    return Request("segment", image, {"model": str(model), "method": method, "seed_point_mm": seed})
+    options = {"model": str(model), "method": method, "population": population, "seed_point_mm": seed}
+    return Request("segment", image, options)
 
 
 def found_kidney(image: Image, answer: Answer) -> FoundKidney:
@@ -86,10 +93,10 @@ def _segment(image: Image, options: Mapping[str, Any], job: Job) -> Answer:
     from .kidney.segmenter import KidneySegmenter
 
     segmenter = KidneySegmenter.load(options["model"])
-    method, seed = options["method"], options["seed_point_mm"]
+    asked = {name: options[name] for name in ("method", "population", "seed_point_mm")}
 
     def find(job: Job) -> FoundKidney:
-        return segmenter.find(image, method=method, seed_point_mm=seed, job=job)
+        return segmenter.find(image, **asked, job=job)
 
     found, warnings = on_best_device(segmenter.network, find, job.part(0.2, 1.0))
     return Answer(found.description, found.arrays, warnings)

@@ -54,18 +54,39 @@ def volume():
 @pytest.fixture(scope="session")
 def tiny_kidney_model(tmp_path_factory):
     """The folder of a kidney model with an ellipsoid for template and random weights."""
+    return _kidney_model(tmp_path_factory.mktemp("kidney-models") / "tiny-kidney")
+
+
+@pytest.fixture(scope="session")
+def tiny_model_of_two(tmp_path_factory):
+    """The folder of the same network with random layers for children, whose volumes show less than about a litre."""
+
+    def adapt(network):
+        with torch.no_grad():
+            for weights in network.child.parameters():
+                weights.normal_(0, 0.3)
+        sizes_ml = torch.tensor([[300.0, 2000.0], [300.0, 700.0]])  # of the kidney, which may be any, and of all seen
+        network.gate.means.copy_(sizes_ml.log())
+
+    return _kidney_model(tmp_path_factory.mktemp("kidney-models") / "tiny-of-two", 4.0, adapt)
+
+
+def _kidney_model(folder, spacing_mm=8.0, adapt=None):
+    """Writes one; adapt: changes the network, which then has layers for children."""
     torch.manual_seed(0)
     small = UNetParameters(base=2, levels=3, strided=True)
-    parameters = DeformationParameters(small, small, spacing_mm=8.0, lattice_mm=16.0, sigma_mm=16.0, hidden=4)
+    parameters = DeformationParameters(
+        small, small, spacing_mm=8.0, lattice_mm=16.0, sigma_mm=16.0, hidden=4, adapted=adapt is not None
+    )
     offsets = (np.moveaxis(np.indices((17, 17, 17)), 0, -1) - 8) * 5.0
     distance = 18 * (1 - np.linalg.norm(offsets / (30, 20, 18), axis=-1))
     template = Template(distance, np.tanh(offsets[None, ..., 0] / 10), np.ones(1), 5.0)
     manifest = {
-        "name": "tiny-kidney",
+        "name": folder.name,
         "task": segmenter.TASK,
         "summary": "Random weights.",
         "architecture": asdict(parameters),
-        "input": {"spacings_mm": [8.0], "size": 16},
+        "input": {"spacings_mm": [spacing_mm], "size": round(128 / spacing_mm)},
         "decision": {"least_confidence": 0.99},
         "training": {},
         "metrics": {},
@@ -73,21 +94,25 @@ def tiny_kidney_model(tmp_path_factory):
         "attributions": [],
         "intended_use": "Not for clinical use.",
     }
-    folder = tmp_path_factory.mktemp("kidney-models") / "tiny-kidney"
-    return write_bundle(folder, manifest, DeformationNetwork(parameters, template).state_dict(), "# Tiny kidney\n")
+    network = DeformationNetwork(parameters, template)
+    if adapt:
+        adapt(network)
+    return write_bundle(folder, manifest, network.state_dict(), "# Tiny kidney\n")
 
 
 @pytest.fixture
 def kidney():
-    """Writes a small volume: a bright ball of 30 mm in the dark, 4 x 4 x 5 mm voxels around RAS (0, 0, 0)."""
+    """Writes a small volume: a bright ball of 30 mm in the dark, 4 x 4 x 5 mm voxels around RAS (0, 0, 0), or all of
+    it `scale` times as large."""
 
-    def write(path, seed=0):
+    def write(path, seed=0, scale=1.0):
         path.parent.mkdir(parents=True, exist_ok=True)
         matrix = np.diag([4.0, 4.0, 5.0, 1.0])
         matrix[:3, 3] = (-62, -62, -62.5)
+        matrix[:3] *= scale
         image = Image(np.random.default_rng(seed).integers(0, 20, (26, 32, 32)).astype(np.uint8), matrix)
         places = image.ras_of(np.moveaxis(np.indices(image.shape)[::-1], 0, -1))
-        image.voxels[np.linalg.norm(places, axis=-1) < 30] += 100
+        image.voxels[np.linalg.norm(places, axis=-1) < 30 * scale] += 100
         return write_image(image, path)
 
     return write

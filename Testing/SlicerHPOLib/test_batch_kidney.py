@@ -89,8 +89,30 @@ def test_the_method_is_the_one_asked_for(volumes, tiny_kidney_model, out):
     (network,) = batch.segment(volumes[0], out, model=tiny_kidney_model)
     assert (classical.method, network.method) == ("classical", "deformation")
     assert classical.seed_point_mm == (3.0, -2.0, 4.0)
+    assert (classical.population, classical.population_used) == ("auto", None)
     assert "no evidence of a kidney" in classical.warnings[0]
     assert classical.volume_ml != network.volume_ml
+
+
+def test_each_volume_is_answered_for_the_population_that_it_shows_or_for_the_one_asked_for(
+    kidney, tiny_model_of_two, tmp_path, out
+):
+    paths = [kidney(tmp_path / "adult.nii"), kidney(tmp_path / "child.nii", scale=0.7)]
+    found = batch.segment(paths, out, model=tiny_model_of_two, report=out / "r.json")
+    assert [(r.population, r.population_used) for r in found] == [("auto", "adult"), ("auto", "child")]
+    assert read_json(out / "r.json") == found
+    given = batch.segment(paths, out, model=tiny_model_of_two, population="child", report=out / "r.csv")
+    assert [(r.population, r.population_used) for r in given] == [("child", "child")] * 2
+    assert given[0].volume_ml != found[0].volume_ml and given[1].volume_ml == found[1].volume_ml
+    with (out / "r.csv").open(newline="") as file:
+        assert [(row["population"], row["population_used"]) for row in csv.DictReader(file)] == [("child", "child")] * 2
+
+
+def test_a_model_that_answers_for_all_alike_warns_of_a_population_that_was_asked_for(volumes, tiny_kidney_model, out):
+    (found,) = batch.segment(volumes[0], out, model=tiny_kidney_model)
+    (given,) = batch.segment(volumes[0], out, model=tiny_kidney_model, population="adult")
+    assert (given.population, given.population_used, given.volume_ml) == ("adult", None, found.volume_ml)
+    assert "no difference" in " ".join(given.warnings) and "no difference" not in " ".join(found.warnings)
 
 
 def test_points_are_honoured_from_a_file_or_as_they_are(volumes, tiny_kidney_model, out, tmp_path):
@@ -192,7 +214,8 @@ def test_results_read_back_as_written(tmp_path):
     points = Points().add_inside((1, 2.5, 3)).points
     full = KidneyResult(
         "b", None, None, 3, "now", "m", "0", "s", "unet", points, output="o", volume_ml=1.5,
-        length_axis_mm=((0.0, 1.0, 2.0), (3.0, 4.0, 5.0)), warnings=("one", "two"),
+        population="child", population_used="child", length_axis_mm=((0.0, 1.0, 2.0), (3.0, 4.0, 5.0)),
+        warnings=("one", "two"),
     )  # fmt: skip
     failed = KidneyResult("c", None, None, 3, "now", "m", "0", "s", "unet", error="no volume")
     write_json(tmp_path / "r.json", [blank, full, failed])
@@ -293,6 +316,7 @@ def test_another_model_method_or_set_of_points_is_computed_again(volumes, tiny_k
     for changed in (
         {"model": tiny_kidney_model},
         {"model": other},
+        {"model": other, "population": "child"},
         {"model": other, "method": "classical", "seed_point_mm": (0, 0, 0)},
         {"model": other, "method": "classical", "seed_point_mm": (0, 0, 5)},
         {"model": other, "points": Points().add_outside((50, 50, 45))},
@@ -301,6 +325,17 @@ def test_another_model_method_or_set_of_points_is_computed_again(volumes, tiny_k
             computed.clear()
             batch.segment(volumes[0], out, skip_done=True, **changed)
             assert computed == expected
+
+
+def test_what_was_done_before_there_were_populations_is_done(volumes, tiny_kidney_model, out, computed):
+    (done,) = batch.segment(volumes[0], out, model=tiny_kidney_model)
+    content = json.loads((out / LIST).read_text())
+    for entry in content["volumes"]:
+        del entry["population"], entry["population_used"]
+    (out / LIST).write_text(json.dumps(content))
+    computed.clear()
+    assert batch.segment(volumes[0], out, model=tiny_kidney_model, skip_done=True) == [done]
+    assert computed == []
 
 
 def test_the_list_and_the_files_can_be_moved_with_the_volumes(
@@ -388,6 +423,8 @@ def test_a_volume_is_never_replaced_by_its_segmentation(kidney, tiny_kidney_mode
     ("options", "error", "words"),
     [
         ({"method": "magic"}, BatchError, "'magic'; known are deformation, unet, classical"),
+        ({"population": "elderly"}, BatchError, "'elderly'; known are auto, adult, child"),
+        ({"method": "classical", "population": "child"}, BatchError, "classical method knows no populations"),
         ({"format": "stl"}, BatchError, r"'stl'; known are seg\.nrrd, nii\.gz"),
         ({"method": "classical"}, BatchError, "starts from a seed point"),
         ({"seed_point_mm": (0, 0, 0)}, BatchError, "for the classical method"),
@@ -432,8 +469,7 @@ def test_a_point_that_cannot_be_honoured_is_the_volumes_error(volumes, tiny_kidn
     assert names(out) == set()
 
 
-def test_the_methods_are_the_segmenters():
-    assert batch.kidney.METHODS == segmenter.METHODS
+def test_the_model_is_the_segmenters():
     assert batch.kidney.DEFAULT_MODEL == segmenter.TASK
 
 

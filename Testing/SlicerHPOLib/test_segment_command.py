@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,9 @@ def test_a_line_reads_as_documented():
     assert command.describe_kidney(result) == "131.4 ml | 104.2 x 52.1 x 47.9 mm | confidence 92 %"
     noted = KidneyResult("a", None, None, 0, "", "", "", "", "unet", **given | {"confidence": None}, warnings=("No.",))
     assert command.describe_kidney(noted).endswith("47.9 mm | no confidence | warning: No.")
+    for population, words in (("auto", "population: child (found)"), ("child", "population: child")):
+        shown = replace(noted, population=population, population_used="child")
+        assert command.describe_kidney(shown).endswith(f"47.9 mm | no confidence | {words} | warning: No.")
 
 
 def test_every_volume_gives_one_aligned_line_with_its_warnings(segment, capsys):
@@ -78,6 +82,13 @@ def test_every_option_reaches_the_segmenter(segment, monkeypatch):
     assert len(seen["points"]) == 3
     assert (Path("out") / "a.nii.gz").exists()
     require_table(Path("r.csv"))
+
+
+def test_the_population_asked_for_is_answered_and_the_one_that_was_found_is_told(segment, tiny_model_of_two, capsys):
+    assert segment("a.nii", "--model", str(tiny_model_of_two)) == 0
+    assert " | population: adult (found) | " in capsys.readouterr().out
+    assert segment("a.nii", "--model", str(tiny_model_of_two), "--population", "child") == 0
+    assert " | population: child | " in capsys.readouterr().out
 
 
 def test_quiet_prints_errors_only(segment, capsys):
@@ -119,6 +130,8 @@ def test_ctrl_c_says_what_is_kept_and_the_same_command_goes_on(segment, monkeypa
         (["bad.nii"], "bad.nii: "),
         (["a.nii", "--model", "unknown"], "No model 'unknown'"),
         (["a.nii", "--method", "magic"], "Unknown method 'magic'; known are deformation, unet, classical"),
+        (["a.nii", "--population", "elderly"], "Unknown population 'elderly'; known are auto, adult, child"),
+        (["a.nii", "--population", "child", "--method", "classical"], "classical method knows no populations"),
         (["a.nii", "--method", "classical"], "starts from a seed point"),
         (["a.nii", "--seed-point", "1,2,3"], "for the classical method"),
         (["a.nii", "--method", "classical", "--seed-point", "-900,0,0"], "outside"),

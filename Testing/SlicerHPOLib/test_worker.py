@@ -61,6 +61,18 @@ def test_the_kidney_found_in_another_process_is_the_one_found_in_this(kidney, me
     assert fractions == sorted(fractions) and "reading the model" in {text for _, text in reported}
 
 
+def test_the_population_asked_for_reaches_the_network_and_the_one_used_comes_back(kidney, tiny_model_of_two, tmp_path):
+    for asked, used in (("auto", "adult"), ("child", "child")):
+        request = segment_request(kidney, model=tiny_model_of_two, method="deformation", population=asked)
+        (folder := tmp_path / asked).mkdir()
+        code, content = left_in(folder, request)
+        with np.load(folder / "result.npz") as arrays:
+            found = found_kidney(kidney, worker.Answer(content["answer"], dict(arrays)))
+        expected = KidneySegmenter.load(tiny_model_of_two).find(kidney, population=asked)
+        assert (code, found.population, expected.population) == (0, used, used)
+        np.testing.assert_allclose(found.phi, expected.phi, atol=1e-3)
+
+
 def test_regions_decided_from_another_processes_slices_are_those_decided_in_this():
     image = read_image(SAMPLES / "mr" / "torso-t2-coronal.nii.gz")
     slices = classified_slices(image, asked(classify_request(image, model=FIELD_OF_VIEW), []))
@@ -116,7 +128,7 @@ def test_voxels_are_mapped_and_not_read(tmp_path):
     assert isinstance(request.image.voxels, np.memmap) and not request.image.voxels.flags.writeable
     np.testing.assert_array_equal(request.image.voxels, image.voxels)
     assert (request.task, request.image.name) == ("segment", "scan")
-    assert request.options == {"model": "m", "method": "unet", "seed_point_mm": None}
+    assert request.options == {"model": "m", "method": "unet", "population": "auto", "seed_point_mm": None}
 
 
 # Where the network runs

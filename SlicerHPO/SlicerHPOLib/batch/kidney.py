@@ -15,6 +15,7 @@ from ..image import Image
 from ..job import Job
 from ..kidney.pointfile import read_points
 from ..kidney.points import Points
+from ..kidney.request import AUTO, why_not
 from ..kidney.results import KidneyResult, read_json, require_table, write_csv, write_json
 from ..segmentation import FORMATS, write_segmentation
 from .folder import LIST, earlier, enlist, listed, location, require_ours, sha256_of
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from ..kidney.segmenter import KidneySegmenter
 
 DEFAULT_MODEL = "kidney-ultrasound"
-METHODS = ("deformation", "unet", "classical")  # those of `KidneySegmenter`, which takes a second to import
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,7 @@ def segment(
     out: str | os.PathLike,
     *,
     method: str = "deformation",
+    population: str = AUTO,
     points: Points | str | os.PathLike | Iterable[str | os.PathLike] = (),
     seed_point_mm: Iterable[float] | None = None,
     report: str | os.PathLike | None = None,
@@ -72,7 +73,8 @@ def segment(
     Args:
         paths: files, DICOM folders, or folders of these.
         out: folder for the segmentations, one a volume, by its name. Our own there are replaced, other files never.
-        method: "deformation", "unet" or "classical", see `KidneySegmenter.segment`.
+        method: "deformation", "unet" or "classical", and population: "auto", "adult" or "child"; see
+            `KidneySegmenter.segment`.
         points: corrections of one volume, or the files that hold them, see `kidney.pointfile`.
         seed_point_mm: R, A, S near the kidney's middle, for the classical method.
         report: .json or .csv file to write, an entry a volume.
@@ -96,6 +98,7 @@ def segment(
         paths,
         out,
         method=method,
+        population=population,
         points=points,
         seed_point_mm=seed_point_mm,
         report=report,
@@ -114,6 +117,7 @@ def prepare(
     out: str | os.PathLike,
     *,
     method: str = "deformation",
+    population: str = AUTO,
     points: Points | str | os.PathLike | Iterable[str | os.PathLike] = (),
     seed_point_mm: Iterable[float] | None = None,
     report: str | os.PathLike | None = None,
@@ -125,8 +129,8 @@ def prepare(
     frame: int | None = None,
 ) -> Plan:
     """Finds the volumes and checks the request; arguments and errors as of `segment`. Makes missing output folders."""
-    if method not in METHODS:
-        raise BatchError(f"Unknown method {method!r}; known are {', '.join(METHODS)}.")
+    if why := why_not(method, population):
+        raise BatchError(why)
     if format not in FORMATS:
         raise BatchError(f"Unknown format {format!r}; known are {', '.join(FORMATS)}.")
     if frame is not None and frame < 0:
@@ -138,7 +142,8 @@ def prepare(
     bundle = read_bundle(find_bundle(model))
 
     software = f"SlicerHPO {__version__}"
-    blank = KidneyResult("", None, frame, 0, "", bundle.name, bundle.sha256, software, method, corrections, seed)
+    asked = method, corrections, seed, population
+    blank = KidneyResult("", None, frame, 0, "", bundle.name, bundle.sha256, software, *asked)
     volumes = find_volumes(paths, series, blank, {os.path.realpath(folder / name) for name in known})
     volumes = [replace(v, blank=replace(v.blank, location_sha256=location(v.blank.path, folder))) for v in volumes]
     if corrections and len(volumes) > 1:
@@ -180,6 +185,7 @@ def run(
         segmentation = segmenter.segment(
             image,
             method=blank.method,
+            population=blank.population,
             seed_point_mm=blank.seed_point_mm,
             points=Points(blank.points),
             job=job.part(0.3, 0.9),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from .. import resultfile
 from ..resultfile import VolumeResult
 from .points import Point
+from .request import AUTO
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,6 +29,7 @@ class KidneyResult(VolumeResult):
 
     Attributes:
         method: how it was found. points: corrections that it honours. seed_point_mm: RAS, where the method began.
+        population: that was asked for. population_used: whose network answered, see `KidneySegmentation`.
         location_sha256: of the volume's path from the output folder, which tells it from others without naming it.
         output: the file of the segmentation. output_sha256: of that file; empty while it is being written.
         volume_ml ... thickness_axis_mm: see `kidney.measures`; None without an answer. confidence: 0 to 1, or None if
@@ -38,6 +40,7 @@ class KidneyResult(VolumeResult):
     method: str
     points: tuple[Point, ...] = ()
     seed_point_mm: tuple[float, float, float] | None = None
+    population: str = AUTO
     location_sha256: str = ""
     output: str = ""
     output_sha256: str = ""
@@ -50,6 +53,7 @@ class KidneyResult(VolumeResult):
     length_axis_mm: Axis | None = None
     width_axis_mm: Axis | None = None
     thickness_axis_mm: Axis | None = None
+    population_used: str | None = None
     confidence: float | None = None
     implausibility: float | None = None
     least_jacobian: float | None = None
@@ -59,7 +63,7 @@ class KidneyResult(VolumeResult):
     def basis(self) -> tuple:
         """What the answer depends on: the same basis gives the same answer."""
         which = self.location_sha256, self.series, self.frame
-        return *super().basis, *which, self.method, self.points, self.seed_point_mm
+        return *super().basis, *which, self.method, self.points, self.seed_point_mm, self.population
 
     def answered(self, answer: KidneySegmentation) -> KidneyResult:
         """This result with the answer in it, rounded to what files hold."""
@@ -75,6 +79,7 @@ class KidneyResult(VolumeResult):
             length_axis_mm=_axis(measures.length_axis),
             width_axis_mm=_axis(measures.width_axis),
             thickness_axis_mm=_axis(measures.thickness_axis),
+            population_used=answer.population,
             confidence=None if math.isnan(answer.confidence) else round(float(answer.confidence), 4),
             implausibility=round(float(answer.implausibility), 4),
             least_jacobian=round(float(answer.least_jacobian), 4),

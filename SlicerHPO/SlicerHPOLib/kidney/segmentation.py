@@ -26,7 +26,7 @@ class KidneySegmentation:
 
     Attributes:
         image: what was segmented. grid: the working grid.
-        method: one of `METHODS`.
+        method: one of `request.METHODS`.
         phi: (k, j, i) float32 on the grid, mm, positive inside; corrections included.
         confidence: from 0 to 1. Of the methods with a network, the Dice that it expects to have reached; of the
             classical one, see `implicit.confidence`.
@@ -35,6 +35,7 @@ class KidneySegmentation:
         implausibility: length of the correction in standard deviations of the shape model; 0 without points.
         least_jacobian: the smallest determinant of the Jacobian of the local deformation and of the correction;
             positive, as they cannot fold. 1 where there is neither.
+        population: "adult" or "child", whose network answered; None if there was but one, or none.
     """
 
     image: Image
@@ -46,6 +47,7 @@ class KidneySegmentation:
     points: Points
     implausibility: float
     least_jacobian: float
+    population: str | None = None
 
     @cached_property
     def measures(self) -> Measures:

@@ -22,17 +22,19 @@ from ..job import Job
 from .corrections import Corrector
 from .grid import Grid, fitted_grid, orientations, to_grid
 from .points import Points
+from .request import ADULT, AUTO, CHILD, why_not
 from .segmentation import KidneySegmentation, SegmentationError, one_piece
 from .session import NO_POINTS, FoundKidney, KidneySession
 from .template import Template, redistanced
 
-__all__ = ["METHODS", "TASK", "KidneySegmentation", "KidneySegmenter", "SegmentationError"]
+__all__ = ["TASK", "KidneySegmentation", "KidneySegmenter", "SegmentationError"]
 
 if TYPE_CHECKING:
+    import torch
+
     from .deformation import Deformation, DeformationNetwork
 
 TASK = "kidney-ultrasound"
-METHODS = ("deformation", "unet", "classical")
 MODES = 4  # of the template's modes of variation, that corrections make use of
 
 
@@ -84,6 +86,7 @@ class KidneySegmenter:
         image: Image,
         *,
         method: str = "deformation",
+        population: str = AUTO,
         seed_point_mm: tuple[float, float, float] | None = None,
         points: Points = NO_POINTS,
         job: Job = Job(),
@@ -94,16 +97,19 @@ class KidneySegmenter:
             image: of any size, spacing and orientation.
             method: "deformation": the template deformed by the network. "unet": the network's dense answer alone.
                 "classical": the template fitted to the regions of the image around `seed_point_mm`.
+            population: "adult" or "child", whose network answers, or "auto": the network says which the volume shows.
+                The classical method knows only "auto". A model that answers for all alike says so, and does.
             seed_point_mm: RAS, near the middle of the kidney; for the classical method, and only for it.
             points: corrections to begin with; undoing does not go behind them.
 
         Raises:
-            SegmentationError: no kidney was found; an unknown method; a seed point that is missing, not expected or
-                outside of the volume.
+            SegmentationError: no kidney was found; an unknown method or population; a seed point that is missing, not
+                expected or outside of the volume.
             CorrectionError: a point cannot be honoured.
             Cancelled: the job was cancelled.
         """
-        found = self.find(image, method=method, seed_point_mm=seed_point_mm, job=job.part(0.0, 0.9))
+        asked = {"method": method, "population": population, "seed_point_mm": seed_point_mm}
+        found = self.find(image, **asked, job=job.part(0.0, 0.9))
         session = KidneySession(found, points)
         job.progress(1.0, "done")
         self._session = session
@@ -114,11 +120,12 @@ class KidneySegmenter:
         image: Image,
         *,
         method: str = "deformation",
+        population: str = AUTO,
         seed_point_mm: tuple[float, float, float] | None = None,
         job: Job = Job(),
     ) -> FoundKidney:
         """What a method finds, for a `KidneySession` elsewhere; arguments and errors as of `segment`."""
-        check_request(image, method, seed_point_mm)
+        check_request(image, method, seed_point_mm, population)
         job.progress(0.0, "resampling")
         grid = fitted_grid(image, self.spacings_mm, self.size)
         turned = orientations(to_grid(image, grid), grid)
@@ -128,7 +135,7 @@ class KidneySegmenter:
             seed_mm = np.array(seed_point_mm, float)
             found = self._classical(image, grid, np.ascontiguousarray(volume), seed_mm, job.part(0.2, 1.0))
         else:
-            found = self._by_network(image, turned, method, job.part(0.2, 1.0))
+            found = self._by_network(image, turned, method, population, job.part(0.2, 1.0))
         job.progress(1.0, "resampling the result")
         return found
 
@@ -192,11 +199,29 @@ class KidneySegmenter:
         """mm of the grid for each mm of the network, which sees every grid as one of its own spacing."""
         return float(grid.spacing_mm[0]) / self.network.plan.spacing_mm
 
-    def _by_network(self, image: Image, turned: list[tuple[np.ndarray, Grid]], method: str, job: Job) -> FoundKidney:
-        """What the network finds at several scales, in the orientation in which it expects the best fit."""
+    def _serving(self, asked: str, volume: torch.Tensor, grid: Grid) -> tuple[DeformationNetwork, str | None]:
+        """The network that answers for a volume (1, 1, k, j, i) on its grid, and for which population; None if for all
+        alike. Raises SegmentationError if it has no answer for the one asked for."""
+        network = self.network
+        if not network.populations:
+            return network, None
+        if asked == AUTO:
+            dense, _ = network.expect(volume)
+            child = network.child_probability(dense, volume, float(grid.spacing_mm[0]))
+            asked = CHILD if child > network.child_threshold else ADULT
+        if asked not in network.populations:
+            known = ", ".join((AUTO, *network.populations))
+            raise SegmentationError(f"The model knows no population {asked!r}; known to it are {known}.")
+        return network.for_population(asked), asked
+
+    def _by_network(
+        self, image: Image, turned: list[tuple[np.ndarray, Grid]], method: str, asked: str, job: Job
+    ) -> FoundKidney:
+        """What the network of a population finds at several scales, in the orientation in which the network itself
+        expects the best fit: so "auto" gives what the population that it chooses would give if asked for."""
         import torch
 
-        from .scales import RATIOS, found_at_scales
+        from .scales import View, found_at_scales
 
         def given(volume: np.ndarray) -> torch.Tensor:
             volume = np.ascontiguousarray(volume)  # torch takes no reversed axes
@@ -212,8 +237,13 @@ class KidneySegmenter:
                 best = int(np.argmax(expected))
             job.progress(0.5, "finding the kidney")
             volume, grid = turned[best]
-            volumes = [volume if ratio == 1 else to_grid(image, grid.zoomed(ratio)) for ratio in RATIOS]
-            deformation = found_at_scales(self.network, [given(each) for each in volumes], RATIOS)
+            network, population = self._serving(asked, given(volume), grid)
+            whole = given(volume)
+
+            def seen(view: View) -> torch.Tensor:
+                return whole if view == View(1.0) else given(to_grid(image, grid.zoomed(view.ratio, view.offset)))
+
+            deformation = found_at_scales(network, seen)
             scores, phi = deformation.scores[0, 0].cpu().numpy(), deformation.phi[0, 0].cpu().numpy()
             phi = self._scale(grid) * phi
             least_jacobian = float(deformation.least_jacobian())
@@ -221,19 +251,22 @@ class KidneySegmenter:
         if method == "unet":
             phi, modes, least_jacobian = distance_of_scores(scores, grid), None, 1.0
         else:
-            modes = posed_modes(self.network, deformation, self.network.plan.spacing_mm, self._scale(grid))
-        note = None
+            modes = posed_modes(network, deformation, network.plan.spacing_mm, self._scale(grid))
+        notes = []
         if confidence < self.least_confidence:
-            note = (
+            notes.append(
                 f"Low confidence ({confidence:.2f}; usual is {self.least_confidence:.2f} or more): "
                 "there may be no kidney in this volume. Check the result before you use it."
             )
         elif len(turned) > 1:
-            note = (
+            notes.append(
                 "No cone of an ultrasound probe is visible: its direction was guessed, and if this is no ultrasound, "
                 "the confidence means nothing. Check the result before you use it."
             )
-        return FoundKidney(image, grid, method, one_piece(phi, method), confidence, least_jacobian, note, modes)
+        if population is None and asked != AUTO:
+            notes.append(f"This model answers for all alike: it makes no difference that {asked!r} was asked for.")
+        note, phi = " ".join(notes) or None, one_piece(phi, method)
+        return FoundKidney(image, grid, method, phi, confidence, least_jacobian, note, modes, population)
 
     def _classical(self, image: Image, grid: Grid, volume: np.ndarray, seed_mm: np.ndarray, job: Job) -> FoundKidney:
         import torch
@@ -286,10 +319,10 @@ def posed_modes(network: DeformationNetwork, found: Deformation, spacing_mm: flo
         return (sample(modes, points, network.spacing_mm) * (scale / enlarged))[0].cpu().numpy()
 
 
-def check_request(image: Image, method: str, seed_point_mm) -> None:
-    """Raises SegmentationError for a method or seed point with which `segment` could not begin."""
-    if method not in METHODS:
-        raise SegmentationError(f"Unknown method {method!r}; known are {', '.join(METHODS)}.")
+def check_request(image: Image, method: str, seed_point_mm, population: str = AUTO) -> None:
+    """Raises SegmentationError for a method, seed point or population with which `segment` could not begin."""
+    if why := why_not(method, population):
+        raise SegmentationError(why)
     if (seed_point_mm is None) == (method == "classical"):
         what = "needs a seed point" if seed_point_mm is None else "takes no seed point; the classical one does"
         raise SegmentationError(f"The {method} method {what}: R, A, S in mm near the middle of the kidney.")

@@ -28,7 +28,7 @@ from .segmentation import (
 )
 
 NO_POINTS = Points()
-_DESCRIBED = ("method", "confidence", "least_jacobian", "note")
+_DESCRIBED = ("method", "confidence", "least_jacobian", "note", "population")
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +37,7 @@ class FoundKidney:
 
     Attributes:
         image: what was segmented. grid: the working grid.
-        method, confidence, least_jacobian: see `KidneySegmentation`.
+        method, confidence, least_jacobian, population: see `KidneySegmentation`.
         phi: (k, j, i) float32 on the grid, mm, positive inside one piece.
         note: why it may be wrong, or None.
         modes: (M, k, j, i) change of phi, mm, by one standard deviation of each of the template's modes as they were
@@ -52,6 +52,7 @@ class FoundKidney:
     least_jacobian: float
     note: str | None
     modes: np.ndarray | None = None
+    population: str | None = None
 
     @property
     def description(self) -> dict[str, Any]:
@@ -67,13 +68,14 @@ class FoundKidney:
     @classmethod
     def restored(cls, image: Image, description: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> FoundKidney:
         """From what `description` and `arrays` gave, and the image. Raises SegmentationError if they are not that."""
+        described = {"population": None, **description}  # scenes that were saved before there were any lack it
         try:
-            method, confidence, least_jacobian, note = (description[name] for name in _DESCRIBED)
+            method, confidence, least_jacobian, note, population = (described[name] for name in _DESCRIBED)
             phi, matrix, modes = arrays["phi"], arrays["ijk_to_ras"], arrays.get("modes")
         except KeyError as error:
             raise SegmentationError(f"Of a found kidney, {error} is missing. Segment the volume again.") from None
         grid = Grid(np.asarray(matrix, float), phi.shape)
-        return cls(image, grid, method, phi, float(confidence), float(least_jacobian), note, modes)
+        return cls(image, grid, method, phi, float(confidence), float(least_jacobian), note, modes, population)
 
     @cached_property
     def corrector(self) -> Corrector:
@@ -96,7 +98,16 @@ class FoundKidney:
         notes += [border_warning(phi, self.grid, self.image), unseen_warning(phi, self.seen)]
         warnings = tuple(note for note in notes if note)
         result = KidneySegmentation(
-            self.image, self.grid, self.method, phi, self.confidence, warnings, points, norm, least_jacobian
+            self.image,
+            self.grid,
+            self.method,
+            phi,
+            self.confidence,
+            warnings,
+            points,
+            norm,
+            least_jacobian,
+            self.population,
         )
         check_voxels(result)
         return result

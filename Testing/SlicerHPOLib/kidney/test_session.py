@@ -96,7 +96,7 @@ def test_a_kidney_beside_the_volume_is_none():
 
 @pytest.mark.parametrize("modes", [True, False])
 def test_what_was_found_survives_as_plain_arrays_and_json(modes, tmp_path):
-    before = found(note="Look again.") if modes else found(modes=None, method="unet")
+    before = found(note="Look again.", population="child") if modes else found(modes=None, method="unet")
     np.savez(tmp_path / "found.npz", **before.arrays)
     description = json.loads(json.dumps(before.description))
     with np.load(tmp_path / "found.npz", allow_pickle=False) as arrays:
@@ -111,6 +111,13 @@ def test_what_was_found_survives_as_plain_arrays_and_json(modes, tmp_path):
         b.implausibility,
     )
     assert (after.modes is None) is not modes and after.note == before.note
+    assert a.population == after.population == before.population
+
+
+def test_what_was_stored_before_there_were_populations_has_none():
+    before = found(population="child")
+    description = {name: value for name, value in before.description.items() if name != "population"}
+    assert FoundKidney.restored(VOLUME, description, before.arrays).population is None
 
 
 @pytest.mark.parametrize("lost", ["phi", "confidence"])
