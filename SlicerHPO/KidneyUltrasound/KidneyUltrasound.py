@@ -22,8 +22,9 @@ try:
 except ImportError:  # run from the source tree
     sys.path.append(str(Path(__file__).resolve().parents[1]))
 
-from KidneyUltrasoundLib.Choices import Method, Side
+from KidneyUltrasoundLib.Choices import Method, Population, Side
 from KidneyUltrasoundLib.CorrectionPoints import CorrectionPoints
+from KidneyUltrasoundLib.ModelSelector import ModelSelector
 from KidneyUltrasoundLib.SeedPoint import SeedPoint
 from KidneyUltrasoundLib.Timers import timer
 from SlicerHPOLib.background import Status
@@ -71,12 +72,14 @@ def registerSampleData():
 class KidneyUltrasoundParameterNode:
     """What the panel holds.
 
-    inputVolume: to be segmented. method: how. seedPoint: list of one point, for the classical method. model: name of
-    the deployed model. side: which kidney it is. segmentation: the result, with all that belongs to it.
+    inputVolume: to be segmented. method: how. population: whose kidney it is, for the other methods than the classical.
+    seedPoint: list of one point, for the classical one. model: name of the deployed model. side: which kidney it is.
+    segmentation: the result, with all that belongs to it.
     """
 
     inputVolume: slicer.vtkMRMLScalarVolumeNode
     method: Method = Method.DEFORMATION
+    population: Population = Population.AUTO
     seedPoint: slicer.vtkMRMLMarkupsFiducialNode
     model: str = TASK
     side: Side = Side.UNKNOWN
@@ -109,6 +112,7 @@ class KidneyUltrasoundWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         placeWidgets = [self.ui.insidePlaceWidget, self.ui.outsidePlaceWidget]
         self._points = CorrectionPoints(placeWidgets, self.onPlace, self.onPointsChanged, self.onPointsSettled)
         self._seedPoint = SeedPoint(self.ui, self._checkCanApply)
+        self._models = ModelSelector(self.ui.modelSelector, self.logic.models)
         self.ui.segmentationSelector.addAttribute("vtkMRMLSegmentationNode", kidney.SIDE)  # only kidneys
 
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
@@ -118,7 +122,6 @@ class KidneyUltrasoundWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.NodeRemovedEvent, self.onNodeRemoved)
 
         self.ui.applyButton.connect("clicked(bool)", self.onApplyButton)
-        self.ui.modelSelector.connect("currentIndexChanged(int)", self.onModelSelected)
         self.ui.undoButton.connect("clicked(bool)", self.onUndoButton)
         self.ui.redoButton.connect("clicked(bool)", self.onRedoButton)
         self.ui.exportSegmentationButton.connect("clicked(bool)", self.onExportSegmentationButton)
@@ -169,8 +172,8 @@ class KidneyUltrasoundWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._parameterNodeGuiTag = None
             self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParameterNodeModified)
         self._parameterNode = inputParameterNode
+        self._models.watch(inputParameterNode)
         if self._parameterNode:
-            self._fillModels()
             self._parameterNodeGuiTag = self._parameterNode.connectGui(self.ui)
             self.addObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParameterNodeModified)
             self.onParameterNodeModified()
@@ -184,6 +187,8 @@ class KidneyUltrasoundWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if self._follow(node):
             return  # the change has come back here
         self._seedPoint.watch(node.seedPoint if node.method == Method.CLASSICAL else None)
+        for widget in (self.ui.populationLabel, self.ui.populationSelector):
+            widget.visible = node.method != Method.CLASSICAL
         self.removeObservers(self._checkCanApply)
         for event in VOLUME_EVENTS if node.inputVolume else ():
             self.addObserver(node.inputVolume, event, self._checkCanApply)
@@ -223,14 +228,17 @@ class KidneyUltrasoundWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _checkCanApply(self, caller=None, event=None):
         """Enables Apply if it makes sense now; else it says why."""
         node, running = self._parameterNode, self.logic.isRunning
-        why = self.logic.whyNot(node.inputVolume, node.method.value, self._seed()) if node and not running else ""
+        why = self.logic.whyNot(node.inputVolume, node.method.value, **self._asked()) if node and not running else ""
         self.ui.applyButton.text = _("Cancel") if running else _("Apply")
         self.ui.applyButton.enabled = bool(node) and not why and not self._clickTimer.isActive()
         self.ui.applyButton.toolTip = why or (_("Stop the computation.") if running else _("Find the kidney."))
 
-    def _seed(self):
+    def _asked(self):
+        """What the chosen method takes besides the volume."""
         node = self._parameterNode
-        return self.logic.seedPointOf(node.seedPoint) if node.method == Method.CLASSICAL else None
+        if node.method == Method.CLASSICAL:
+            return dict(seed_point_mm=self.logic.seedPointOf(node.seedPoint))
+        return dict(population=node.population.value)
 
     def onApplyButton(self):
         self._clickTimer.start()  # the second click of a double click shall not cancel
@@ -243,7 +251,7 @@ class KidneyUltrasoundWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._show(self.ui.statusLabel, "")
             with slicer.util.tryWithErrorDisplay(_("The kidney could not be segmented."), waitCursor=True):
                 options = dict(model=node.model, side=node.side.value, segmentation_node=node.segmentation)
-                options["seed_point_mm"] = self._seed()
+                options.update(self._asked())
                 self.logic.startProcess(node.inputVolume, node.method.value, interactive=True, **options)
                 self._runTimer.start()
         finally:
@@ -269,20 +277,6 @@ class KidneyUltrasoundWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         finally:
             self._checkButtons()
 
-    def onModelSelected(self, index):
-        if self._parameterNode and index >= 0:
-            self._parameterNode.model = self.ui.modelSelector.currentText
-
-    def _fillModels(self):
-        wasBlocked = self.ui.modelSelector.blockSignals(True)
-        names = self.logic.models()
-        self.ui.modelSelector.clear()
-        self.ui.modelSelector.addItems(names)
-        if names and self._parameterNode.model not in names:
-            self._parameterNode.model = names[0]
-        self.ui.modelSelector.currentText = self._parameterNode.model
-        self.ui.modelSelector.blockSignals(wasBlocked)
-
     # Correcting
 
     def _checkCanCorrect(self):
@@ -294,6 +288,8 @@ class KidneyUltrasoundWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.undoButton.enabled = can and self.logic.canUndo(segmentation)
         self.ui.redoButton.enabled = can and self.logic.canRedo(segmentation)
         self._show(self.ui.warningLabel, " ".join(self.logic.warnings(segmentation)) if can else "")
+        told = Population.told(*self.logic.populationOf(segmentation)) if can else ""
+        self._show(self.ui.foundPopulationLabel, told)
 
     def onPlace(self):
         self.logic.prepareCorrections(self._parameterNode.segmentation)
@@ -374,6 +370,7 @@ class KidneyUltrasoundLogic(ScriptedLoadableModuleLogic):
         method="deformation",
         *,
         model=TASK,
+        population="auto",
         seedPoint=None,
         side="",
         outputSegmentation=None,
@@ -386,6 +383,7 @@ class KidneyUltrasoundLogic(ScriptedLoadableModuleLogic):
             inputVolume: scalar volume node, under any linear transform.
             method: "deformation", "unet", or "classical", which starts from `seedPoint`.
             model: name of a deployed model or its folder.
+            population: "adult", "child", or "auto", where the model tells from the volume; it may know no difference.
             seedPoint: R, A, S in mm (world), near the middle of the kidney.
             side: "left", "right", or "" where it is not known.
             outputSegmentation: segmentation node to be used; its points stay if they are of the same volume.
@@ -399,7 +397,8 @@ class KidneyUltrasoundLogic(ScriptedLoadableModuleLogic):
             ValueError, TaskError: it cannot be done; the message says why. The scene is as it was then.
             Cancelled: by the job.
         """
-        options = dict(model=model, seed_point_mm=seedPoint, side=side, segmentation_node=outputSegmentation)
+        options = dict(model=model, population=population, seed_point_mm=seedPoint, side=side)
+        options["segmentation_node"] = outputSegmentation
         self.startProcess(inputVolume, method, interactive=interactive, **options)
         try:
             self._run.wait(job or Job())
@@ -411,9 +410,9 @@ class KidneyUltrasoundLogic(ScriptedLoadableModuleLogic):
 
     # In steps, for the panel
 
-    def whyNot(self, inputVolume, method, seedPoint):
+    def whyNot(self, inputVolume, method, seed_point_mm=None, population="auto"):
         """Why a process could not begin, or ""."""
-        return kidneyrun.why_not(inputVolume, method, seedPoint)
+        return kidneyrun.why_not(inputVolume, method, seed_point_mm, population)
 
     def startProcess(self, inputVolume, method="deformation", *, interactive=False, **options):
         """Begins what `process` does; `options` are those of `SlicerHPOLib.mrml.kidneyrun.KidneyRun`."""
@@ -468,6 +467,10 @@ class KidneyUltrasoundLogic(ScriptedLoadableModuleLogic):
     def sideOf(self, segmentation):
         """ "left", "right", or "" where it is not known."""
         return kidney.side_of(segmentation)
+
+    def populationOf(self, segmentation):
+        """Whose network answered, or None if there was but one, and what was asked for. Raises as `result`."""
+        return self.result(segmentation).population, kidney.origin_of(segmentation).population
 
     def result(self, segmentation):
         """The library's answer: mask, measures, warnings, points. Raises NodeError if its volume is gone."""

@@ -39,7 +39,7 @@ def segmented(kidney, volume_node, side="", **changes):
     from SlicerHPOLib.mrml.volumes import image_of, to_world
 
     found = found_in(image_of(volume_node), **changes)
-    node = kidney.add_kidney(volume_node, found, to_world(volume_node), ("toy", "abc"))
+    node = kidney.add_kidney(volume_node, found, to_world(volume_node), kidney.Origin("toy", "abc"))
     result = session_of(kidney, node).result
     kidney.show(node, result)
     kidney.set_side(node, side)
@@ -200,6 +200,30 @@ def test_what_was_found_comes_back_to_the_last_bit(kidney):
     assert session_of(kidney, unet).found.modes is None
 
 
+@pytest.mark.parametrize("population", ["adult", "child", None])
+def test_whose_kidney_was_found_and_whose_was_asked_for_stay(kidney, population):
+    from SlicerHPOLib.mrml.volumes import image_of
+
+    volume_node, asked = a_volume_node(), kidney.Origin("toy", "abc", population or "auto")
+    node = kidney.add_kidney(volume_node, found_in(image_of(volume_node), population=population), np.eye(4), asked)
+    assert session_of(kidney, node).result.population == population
+    assert kidney.origin_of(node) == asked
+
+
+def test_a_scene_that_was_saved_before_there_were_populations_goes_on(kidney):
+    import json
+
+    node, _ = segmented(kidney, a_volume_node(), population="child")
+    found_node = node.GetNodeReference(kidney.FOUND)
+    described = json.loads(found_node.GetAttribute("SlicerHPO.found"))
+    del described["population"]
+    found_node.SetAttribute("SlicerHPO.found", json.dumps(described))
+    found_node.RemoveAttribute("SlicerHPO.population")
+    session = session_of(kidney, node)
+    assert session.result.population is None and kidney.origin_of(node) == kidney.Origin("toy", "abc", "auto")
+    assert session.add_outside(centre_of(session.found.image) + (0, 13, 0)).mask.any()
+
+
 @pytest.mark.parametrize("matrix", [matrix_of(TURN), LEFT_HANDED], ids=["oblique", "left-handed"])
 def test_a_saved_and_reloaded_scene_goes_on(kidney, tmp_path, matrix):
     import slicer
@@ -251,7 +275,7 @@ def test_segmenting_again_into_the_same_node_keeps_points_of_the_same_volume_onl
     node.GetNodeReference(next(iter(kidney.SIDES))).AddControlPointWorld(1, 2, 3)
     count = kidney.slicer.mrmlScene.GetNumberOfNodes()
     for volume_node, expected in ((first, 1), (second, 0)):
-        kidney.add_kidney(volume_node, found_in(image_of(volume_node)), np.eye(4), ("", ""), node)
+        kidney.add_kidney(volume_node, found_in(image_of(volume_node)), np.eye(4), kidney.Origin(), node)
         assert len(kidney.points_of(node)) == expected
         assert kidney.volume_of(node) is volume_node
     assert kidney.slicer.mrmlScene.GetNumberOfNodes() == count

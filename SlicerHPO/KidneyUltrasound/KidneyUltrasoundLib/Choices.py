@@ -20,6 +20,29 @@ class Method(enum.Enum):
         }[self]
 
 
+class Population(enum.Enum):
+    """Whose kidney it is."""
+
+    AUTO = "auto"
+    ADULT = "adult"
+    CHILD = "child"
+
+    def label(self):
+        return {
+            Population.AUTO: _("Found from the volume"),
+            Population.ADULT: _("Adult"),
+            Population.CHILD: _("Child"),
+        }[self]
+
+    @staticmethod
+    def told(used, asked):
+        """The line below a result for which these were used and asked for; "" for one of no population."""
+        if not used:
+            return ""
+        text = _("Population: {0} (found)") if asked == Population.AUTO.value else _("Population: {0}")
+        return text.format(Population(used).label())
+
+
 class Side(enum.Enum):
     """Which kidney it is; the image does not tell."""
 

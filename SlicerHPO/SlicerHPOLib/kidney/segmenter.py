@@ -237,8 +237,8 @@ class KidneySegmenter:
                 best = int(np.argmax(expected))
             job.progress(0.5, "finding the kidney")
             volume, grid = turned[best]
-            network, population = self._serving(asked, given(volume), grid)
             whole = given(volume)
+            network, population = self._serving(asked, whole, grid)
 
             def seen(view: View) -> torch.Tensor:
                 return whole if view == View(1.0) else given(to_grid(image, grid.zoomed(view.ratio, view.offset)))
@@ -319,7 +319,7 @@ def posed_modes(network: DeformationNetwork, found: Deformation, spacing_mm: flo
         return (sample(modes, points, network.spacing_mm) * (scale / enlarged))[0].cpu().numpy()
 
 
-def check_request(image: Image, method: str, seed_point_mm, population: str = AUTO) -> None:
+def check_request(image: Image, method: str, seed_point_mm, population: str) -> None:
     """Raises SegmentationError for a method, seed point or population with which `segment` could not begin."""
     if why := why_not(method, population):
         raise SegmentationError(why)

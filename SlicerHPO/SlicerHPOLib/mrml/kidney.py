@@ -19,6 +19,7 @@ from ..kidney.segmentation import KidneySegmentation
 from ..kidney.session import FoundKidney
 from ..segmentation import KIDNEY, LEFT_KIDNEY, RIGHT_KIDNEY
 from . import kidneyfound, kidneypoints
+from .kidneyfound import Origin
 from .scene import beside, show_in_slice_views
 from .tables import fill_table
 from .volumes import NodeError, to_world, unchecked_image_of, vtk_matrix
@@ -66,14 +67,14 @@ def add_kidney(
     volume_node: slicer.vtkMRMLScalarVolumeNode,
     found: FoundKidney,
     ras_to_world: np.ndarray,
-    model: tuple[str, str] = ("", ""),
+    origin: Origin,
     segmentation_node: slicer.vtkMRMLSegmentationNode | None = None,
 ) -> slicer.vtkMRMLSegmentationNode:
     """What was found in a volume as a segmentation, still empty (`show` fills it), with the nodes that belong to it.
 
     Args:
         ras_to_world: (4, 4) of the volume's parent transform when `found` was looked for in it.
-        model: name and SHA-256 of what found it.
+        origin: where it comes from.
         segmentation_node: to be used; points that it has stay if they are of the same volume. None: a new one.
     """
     if segmentation_node is None:
@@ -90,7 +91,7 @@ def add_kidney(
     segmentation_node.SetReferenceImageGeometryParameterFromVolumeNode(volume_node)
     segmentation_node.SetNodeReferenceID(VOLUME, volume_node.GetID())
     found_node = _companion(segmentation_node, FOUND, "vtkMRMLVectorVolumeNode", "found")
-    kidneyfound.store(found, found_node, ras_to_world, model)
+    kidneyfound.store(found, found_node, ras_to_world, origin)
     for role in SIDES:
         points_node = _companion(segmentation_node, role, "vtkMRMLMarkupsFiducialNode", kidneypoints.name_of(role))
         kidneypoints.style(points_node, role)
@@ -125,6 +126,12 @@ def state_of(segmentation_node: slicer.vtkMRMLSegmentationNode) -> tuple:
     image = unchecked_image_of(volume_of(segmentation_node))
     found_node = segmentation_node.GetNodeReference(FOUND)
     return image.shape, image.ijk_to_ras.tobytes(), found_node.GetImageData().GetMTime()
+
+
+def origin_of(segmentation_node: slicer.vtkMRMLSegmentationNode) -> Origin:
+    """Where what was found comes from. Raises NodeError if the volume or what was found in it is gone."""
+    volume_of(segmentation_node)
+    return kidneyfound.origin_of(segmentation_node.GetNodeReference(FOUND))
 
 
 def points_of(segmentation_node: slicer.vtkMRMLSegmentationNode) -> Points:

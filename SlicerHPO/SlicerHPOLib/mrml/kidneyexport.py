@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from ..kidney.results import KidneyResult, write_csv, write_json
 from ..kidney.segmentation import KidneySegmentation
 from ..resultfile import ResultsError
 from ..segmentation import KIDNEY, write_segmentation
-from . import kidney, kidneyfound
+from . import kidney
 from .volumes import NodeError, unchecked_image_of
 
 _REPORTS = {".csv": write_csv, ".json": write_json}
@@ -61,7 +62,7 @@ def export_report(
 
 
 def _blank(segmentation_node: slicer.vtkMRMLSegmentationNode, result: KidneySegmentation) -> KidneyResult:
-    volume_node, found_node = kidney.volume_of(segmentation_node), segmentation_node.GetNodeReference(kidney.FOUND)
+    volume_node, origin = kidney.volume_of(segmentation_node), kidney.origin_of(segmentation_node)
     storage = volume_node.GetStorageNode()
     path = Path(storage.GetFileName() or "") if storage is not None else Path()
     state = path.stat() if path.is_file() else None
@@ -71,9 +72,8 @@ def _blank(segmentation_node: slicer.vtkMRMLSegmentationNode, result: KidneySegm
         frame=None,
         bytes=state.st_size if state else 0,
         modified=datetime.fromtimestamp(state.st_mtime, timezone.utc).isoformat() if state else "",
-        model=found_node.GetAttribute(kidneyfound.MODEL),
-        model_sha256=found_node.GetAttribute(kidneyfound.MODEL_SHA256),
         software=f"SlicerHPO {__version__}",
         method=result.method,
         points=result.points.points,
+        **asdict(origin),
     )

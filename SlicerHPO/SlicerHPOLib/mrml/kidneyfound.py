@@ -7,6 +7,7 @@ and lies in the volume's own space, so that it moves with it.
 from __future__ import annotations
 
 import json
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import slicer
@@ -15,19 +16,28 @@ from slicer.i18n import tr as _
 from vtk.util import numpy_support
 
 from ..image import Image
+from ..kidney.request import AUTO
 from ..kidney.session import FoundKidney
 from .volumes import NodeError, to_world, vtk_matrix
 
 ROLE = "SlicerHPO.found"  # by which a segmentation refers to the node
-ATTRIBUTE, MODEL, MODEL_SHA256 = "SlicerHPO.found", "SlicerHPO.model", "SlicerHPO.model_sha256"
+ATTRIBUTE = "SlicerHPO.found"
 
 
-def store(found: FoundKidney, node: slicer.vtkMRMLVectorVolumeNode, ras_to_world: np.ndarray, model) -> None:
+@dataclass(frozen=True)
+class Origin:
+    """model, model_sha256: of what found a kidney. population: that was asked for, see `KidneySegmenter.segment`."""
+
+    model: str = ""
+    model_sha256: str = ""
+    population: str = AUTO
+
+
+def store(found: FoundKidney, node: slicer.vtkMRMLVectorVolumeNode, ras_to_world: np.ndarray, origin: Origin) -> None:
     """Fills a node.
 
     Args:
         ras_to_world: (4, 4) of the parent transform under which the node will lie.
-        model: name and SHA-256.
     """
     components = [found.phi, *([] if found.modes is None else found.modes)]
     values = np.ascontiguousarray(np.stack(components, -1), np.float32)  # (k, j, i, component)
@@ -38,8 +48,14 @@ def store(found: FoundKidney, node: slicer.vtkMRMLVectorVolumeNode, ras_to_world
     node.SetIJKToRASMatrix(vtk_matrix(np.linalg.inv(ras_to_world) @ found.grid.ijk_to_ras))
     node.SetHideFromEditors(True)
     node.SetAttribute(ATTRIBUTE, json.dumps(found.description))
-    node.SetAttribute(MODEL, model[0])
-    node.SetAttribute(MODEL_SHA256, model[1])
+    for name, value in asdict(origin).items():
+        node.SetAttribute(f"SlicerHPO.{name}", value)
+
+
+def origin_of(node: slicer.vtkMRMLVectorVolumeNode) -> Origin:
+    """Where what was stored comes from; scenes that were saved before there were populations lack that one."""
+    values = {name: node.GetAttribute(f"SlicerHPO.{name}") for name in asdict(Origin())}
+    return Origin(**{name: value for name, value in values.items() if value})
 
 
 def restored(node: slicer.vtkMRMLVectorVolumeNode, image: Image) -> FoundKidney:

@@ -13,20 +13,22 @@ from ..background import BackgroundTask, Status, TaskError
 from ..bundle import find_bundle, read_manifest
 from ..job import Job
 from ..kidney.points import Points
+from ..kidney.request import AUTO
 from ..kidney.segmenter import TASK, check_request
 from ..kidney.session import KidneySession
 from ..worker import found_kidney, segment_request
 from . import kidney, volumes
+from .kidneyfound import Origin
 from .scene import is_in_scene, unchanged_on_failure
 from .volumes import NodeError, image_of, to_world, unchecked_image_of
 
 
-def why_not(volume_node: slicer.vtkMRMLScalarVolumeNode | None, method: str, seed_point_mm) -> str:
+def why_not(volume_node: slicer.vtkMRMLScalarVolumeNode | None, method: str, seed_point_mm, population: str) -> str:
     """Why a `KidneyRun` could not begin, for the user, or ""; looks at no voxels."""
     if why := volumes.why_not(volume_node):
         return why
     try:
-        check_request(unchecked_image_of(volume_node), method, seed_point_mm)
+        check_request(unchecked_image_of(volume_node), method, seed_point_mm, population)
     except ValueError as error:
         return str(error)
     return ""
@@ -37,7 +39,7 @@ class KidneyRun:
 
     Args:
         volume_node: under any linear transforms.
-        method, seed_point_mm: see `KidneySegmenter.segment`; the seed point lies in the world.
+        method, population, seed_point_mm: see `KidneySegmenter.segment`; the seed point lies in the world.
         model: name of a deployed model or its folder.
         side: "left", "right", or "" where it is not known.
         segmentation_node: where the result goes; points that it has stay if they are of the same volume. None: a new
@@ -45,7 +47,7 @@ class KidneyRun:
 
     Raises:
         NodeError, ImageError: no volume, or none that can be segmented.
-        SegmentationError, BundleError: method, seed point or model are of no use.
+        SegmentationError, BundleError: method, population, seed point or model are of no use.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class KidneyRun:
         method: str,
         *,
         model: str = TASK,
+        population: str = AUTO,
         seed_point_mm: Sequence[float] | None = None,
         side: str = "",
         segmentation_node: slicer.vtkMRMLSegmentationNode | None = None,
@@ -61,11 +64,12 @@ class KidneyRun:
         if side not in kidney.SEGMENTS:
             raise NodeError(_('The side is {side}; expected is "left", "right" or "".').format(side=repr(side)))
         self.volume_node, self._image, self._side = volume_node, image_of(volume_node), side
-        check_request(self._image, method, seed_point_mm)
+        check_request(self._image, method, seed_point_mm, population)
         manifest, sha256 = read_manifest(find_bundle(model))
-        self._model, self._segmentation_node = (manifest["name"], sha256), segmentation_node
+        self._origin, self._segmentation_node = Origin(manifest["name"], sha256, population), segmentation_node
+        asked = {"method": method, "population": population, "seed_point_mm": seed_point_mm}
         self._task = BackgroundTask()
-        self._task.start(segment_request(self._image, model=str(model), method=method, seed_point_mm=seed_point_mm))
+        self._task.start(segment_request(self._image, model=str(model), **asked))
 
     def poll(self) -> Status:
         """How far it is; without its volume it is cancelled."""
@@ -108,7 +112,7 @@ class KidneyRun:
         points = kidney.points_of(node) if kidney.is_of(node, volume_node) else Points()
         session = KidneySession(found_kidney(self._image, answer), points)
         with unchanged_on_failure():
-            node = kidney.add_kidney(volume_node, session.found, to_world(volume_node), self._model, node)
+            node = kidney.add_kidney(volume_node, session.found, to_world(volume_node), self._origin, node)
             kidney.show(node, session.result)
             kidney.set_side(node, self._side)
         return node, session, answer.warnings

@@ -70,6 +70,7 @@ def test_a_sample_is_segmented_by_the_deployed_model_in_another_process(module, 
     expected = KidneySegmenter.load().segment(read_image(SAMPLES / "adult-right.nii.gz"))
     mask = slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, "kidney", node) > 0
     assert mask.any() and (mask != (expected.mask > 0)).mean() < 1e-4
+    assert module.KidneyUltrasoundLogic().populationOf(segmentation) == (expected.population, "auto")
     assert segmentation.GetSegmentation().GetSegment("kidney").GetName() == "right kidney"
     assert segmentation.GetName() == "adult-right kidney"
 
@@ -96,7 +97,20 @@ def test_method_model_and_seed_point_reach_the_other_process(logic):
     seed = tuple(centre(node))
     logic.process(node, "classical", seedPoint=seed)
     options = TaskAtHand.started[-1].options
-    assert options == {"model": "kidney-ultrasound", "method": "classical", "seed_point_mm": pytest.approx(list(seed))}
+    assert options == {
+        "model": "kidney-ultrasound",
+        "method": "classical",
+        "population": "auto",
+        "seed_point_mm": pytest.approx(list(seed)),
+    }
+
+
+@pytest.mark.parametrize(("asked", "used"), [("auto", "child"), ("adult", "adult"), ("child", None)])
+def test_the_population_asked_for_reaches_the_other_process_and_the_one_used_is_told(logic, asked, used):
+    TaskAtHand.changes = {"population": used}
+    segmentation = logic.process(volume_node(), population=asked)
+    assert TaskAtHand.started[-1].options["population"] == asked
+    assert logic.populationOf(segmentation) == (used, asked)
 
 
 def test_a_placed_seed_point_is_read_in_the_world(logic):
@@ -208,6 +222,8 @@ def test_what_is_no_volume_is_refused_in_the_users_words_before_anything_starts(
         ({"method": "magic"}, "Unknown method 'magic'"),
         ({"method": "classical"}, "needs a seed point"),
         ({"method": "classical", "seedPoint": (900, 0, 0)}, "outside the volume"),
+        ({"population": "elderly"}, "Unknown population 'elderly'; known are auto, adult, child"),
+        ({"method": "classical", "population": "child"}, "classical method knows no populations"),
         ({"side": "both"}, "'both'"),
         ({"model": "none-such"}, "No model 'none-such'"),
     ],
@@ -222,7 +238,8 @@ def test_why_not_says_what_is_missing_and_nothing_when_nothing_is(logic):
     node = volume_node()
     assert "No volume" in logic.whyNot(None, "deformation", None)
     assert "seed point" in logic.whyNot(node, "classical", None)
-    assert logic.whyNot(node, "classical", tuple(centre(node))) == "" == logic.whyNot(node, "unet", None)
+    assert "no populations" in logic.whyNot(node, "classical", tuple(centre(node)), "child")
+    assert logic.whyNot(node, "classical", tuple(centre(node))) == "" == logic.whyNot(node, "unet", None, "child")
 
 
 def failed(logic, node, scene):
@@ -370,8 +387,9 @@ def test_a_point_that_cannot_be_honoured_changes_nothing_but_itself(logic, previ
 def test_points_and_shape_go_on_in_a_reloaded_scene(logic, scene, module, tmp_path):
     import slicer
 
+    TaskAtHand.changes = {"population": "child"}
     node = volume_node(matrix_of(TURN), MOVE)
-    segmentation = logic.process(node, side="left")
+    segmentation = logic.process(node, side="left", population="child")
     add(logic, segmentation, True, centre(node) + (23, 0, 0))
     before = logic.updateFromPoints(segmentation)
     logic.updateMeasures(segmentation)
@@ -384,6 +402,7 @@ def test_points_and_shape_go_on_in_a_reloaded_scene(logic, scene, module, tmp_pa
     assert fresh.resultOf(node) is segmentation and fresh.canCorrect(segmentation)
     assert fresh.result(segmentation).measures.volume_ml == pytest.approx(before.measures.volume_ml, rel=1e-4)
     assert segmentation.GetAttribute("SlicerHPO.side") == "left"
+    assert fresh.populationOf(segmentation) == ("child", "child")
     add(fresh, segmentation, False, centre(node) + (0, 12, 0))
     after = fresh.updateFromPoints(segmentation)
     assert len(after.points) == 2 and after.measures.volume_ml < before.measures.volume_ml
@@ -479,6 +498,7 @@ def test_a_segmentation_is_exported_in_the_world_as_it_is_shown(logic, tmp_path,
 
 def test_a_report_has_measures_points_and_what_they_rest_on(logic, tmp_path):
     node = volume_node()
+    TaskAtHand.changes = {"population": "adult"}
     segmentation = logic.process(node)
     add(logic, segmentation, True, centre(node) + (23, 0, 0))
     measures = logic.updateFromPoints(segmentation).measures
@@ -490,6 +510,14 @@ def test_a_report_has_measures_points_and_what_they_rest_on(logic, tmp_path):
     assert float(row["volume_ml"]) == entry["volume_ml"] == pytest.approx(measures.volume_ml, abs=0.01)
     assert row["path"] == "scan" and entry["model"] == "kidney-ultrasound" and len(entry["model_sha256"]) == 64
     assert row["points"].startswith("inside ") and entry["points"][0]["inside"] is True
+    assert (
+        (entry["population"], entry["population_used"])
+        == ("auto", "adult")
+        == (
+            row["population"],
+            row["population_used"],
+        )
+    )
 
 
 def test_an_export_that_cannot_be_says_what_to_do(logic, scene, tmp_path):

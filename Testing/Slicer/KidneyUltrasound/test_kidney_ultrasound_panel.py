@@ -98,6 +98,37 @@ def test_what_the_panel_holds_reaches_the_computation(panel, wait_until):
     assert segmentation.GetSegmentation().GetSegment("kidney").GetName() == "left kidney"
 
 
+def test_the_population_that_is_chosen_is_asked_for(panel, wait_until):
+    assert panel.ui.populationSelector.currentText == "Found from the volume"
+    choose(panel, volume_node())
+    for text, asked in (("Child", "child"), ("Adult", "adult"), ("Found from the volume", "auto")):
+        select(panel.ui.populationSelector, text)
+        run(panel, wait_until)
+        assert TaskAtHand.started[-1].options["population"] == asked
+
+
+def test_the_classical_method_is_asked_for_no_population(panel, wait_until):
+    node = volume_node()
+    choose(panel, node)
+    select(panel.ui.populationSelector, "Child")
+    assert panel.ui.populationSelector.visible and panel.ui.populationLabel.visible
+    select(panel.ui.methodSelector, "Classical, from a seed point")
+    assert not panel.ui.populationSelector.visible and not panel.ui.populationLabel.visible
+    panel._parameterNode.seedPoint.AddControlPointWorld(*map(float, centre(node)))
+    run(panel, wait_until)
+    assert TaskAtHand.started[-1].options["population"] == "auto"
+    select(panel.ui.methodSelector, "Network alone, no template")
+    assert panel.ui.populationSelector.visible and panel.ui.populationSelector.currentText == "Child"
+
+
+def test_the_populations_and_methods_that_can_be_chosen_are_those_that_can_be_asked_for(panel):
+    from KidneyUltrasoundLib.Choices import Method, Population
+    from SlicerHPOLib.kidney.request import METHODS, POPULATIONS
+
+    assert tuple(choice.value for choice in Population) == POPULATIONS
+    assert tuple(choice.value for choice in Method) == METHODS
+
+
 def test_models_for_the_kidney_are_offered_and_the_chosen_one_is_used(panel, wait_until, tmp_path, monkeypatch):
     import shutil
 
@@ -184,6 +215,20 @@ def test_a_doubtful_result_is_marked(panel, wait_until):
     TaskAtHand.changes = {}
     run(panel, wait_until)
     assert not panel.ui.warningLabel.visible
+
+
+def test_the_result_says_whose_kidney_it_is_taken_for(panel, wait_until):
+    choose(panel, volume_node())
+    for chosen, used, told in (
+        ("Found from the volume", "child", "Population: Child (found)"),
+        ("Adult", "adult", "Population: Adult"),
+        ("Adult", None, ""),
+    ):
+        TaskAtHand.changes = {"population": used}
+        select(panel.ui.populationSelector, chosen)
+        run(panel, wait_until)
+        assert panel.ui.foundPopulationLabel.text == told
+        assert panel.ui.foundPopulationLabel.visible == bool(told)
 
 
 # What happens meanwhile

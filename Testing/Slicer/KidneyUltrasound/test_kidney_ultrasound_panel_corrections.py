@@ -102,6 +102,7 @@ def test_an_opened_scene_goes_on_with_its_points_and_undo_does_not_go_behind_the
     import slicer
 
     select(segmented.ui.sideSelector, "Left kidney")
+    select(segmented.ui.populationSelector, "Child")
     point_nodes(segmented)[0].AddControlPointWorld(
         *map(float, centre(segmented._parameterNode.inputVolume) + (24, 0, 0))
     )
@@ -113,6 +114,7 @@ def test_an_opened_scene_goes_on_with_its_points_and_undo_does_not_go_behind_the
     wait_until(lambda: segmented.ui.correctionsCollapsibleButton.enabled)
     assert segmented.ui.inputSelector.currentNode().GetName() == "scan"
     assert segmented.ui.sideSelector.currentText == "Left kidney"
+    assert segmented.ui.populationSelector.currentText == "Child"
     assert volume_ml(segmented) == pytest.approx(before, rel=1e-4)
     inside, outside = point_nodes(segmented)
     assert len(placed(inside)) == 1
@@ -219,7 +221,8 @@ def test_the_tabulator_goes_through_the_panel_from_top_to_bottom(panel):
         if (name := names.get(id(widget))) and name not in order:
             order.append(name)
         widget = widget.nextInFocusChain()
-    wanted = ["inputSelector", "sideSelector", "methodSelector", "applyButton", "undoButton", "exportReportButton"]
+    wanted = ["inputSelector", "sideSelector", "methodSelector", "populationSelector", "modelSelector"]
+    wanted += ["applyButton", "undoButton", "exportReportButton"]
     assert [name for name in order if name in wanted] == wanted
 
 
