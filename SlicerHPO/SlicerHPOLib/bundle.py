@@ -81,19 +81,24 @@ class Bundle:
         """What the model calls itself, wherever its folder lies."""
         return self.manifest["name"]
 
-    def weights(self) -> dict[str, torch.Tensor]:
-        """The tensors by name; floating-point ones as float32. Raises `BundleError`."""
-        import torch  # here, because a list of models and a settings panel have no use for it
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """What the file holds, see `quantised`. Raises `BundleError`."""
         from safetensors import SafetensorError
-        from safetensors.torch import load
+        from safetensors.torch import load  # here, because a list of models and a settings panel have no use for torch
+
+        try:
+            return load(self._contents)
+        except (SafetensorError, KeyError, ValueError) as error:
+            where = self.folder / WEIGHTS
+            raise BundleError(f"{where} is not a safetensors file ({error}). Get the model again.") from None
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        """The weights by name; floating-point ones as float32. Raises `BundleError`."""
+        import torch
 
         where = self.folder / WEIGHTS
         try:
-            tensors = load(self._contents)
-        except (SafetensorError, KeyError, ValueError) as error:
-            raise BundleError(f"{where} is not a safetensors file ({error}). Get the model again.") from None
-        try:
-            tensors = restored(tensors)
+            tensors = restored(self.tensors())
         except ValueError as error:
             raise BundleError(f"{where}: {error}. Train or get the model again.") from None
         for name, tensor in tensors.items():

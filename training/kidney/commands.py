@@ -74,23 +74,36 @@ def add_commands(verb) -> None:
     command.add_argument("--precision", choices=("float32", "bfloat16"), default="bfloat16")
     command.add_argument("--threads", type=int, help="of the CPU")
 
-    command = verb("transfer", TASK, _transfer, "take a trained U-Net to another population")
-    command.add_argument("--source", required=True, metavar="DIR", help="folder of its training")
-    command.add_argument("--data", required=True, nargs="+", metavar="DIR", help="volumes of the other population")
-    command.add_argument("--out", required=True, metavar="DIR")
+    command = verb("transfer", TASK, _transfer, "take a trained network to another population")
+    command.add_argument("--source", required=True, metavar="NAME|DIR", help="a model, or the folder of a training")
+    command.add_argument(
+        "--data",
+        required=True,
+        nargs="+",
+        metavar="DIR",
+        help="of the other population: simulated, or volumes in images/ with masks of the same names in masks/",
+    )
+    command.add_argument("--out", required=True, metavar="DIR", help="a model where the source is one, else a training")
     command.add_argument(
         "--strategy",
-        default="geometric + intensity",
-        help="fine-tuning, 'up to N', 'from N' (convolutions), 'fixed convolutions', geometric, intensity, or both",
+        help="of a model: layers; of a U-Net's training: fine-tuning, 'up to N', 'from N' (convolutions), "
+        "'fixed convolutions', geometric, intensity, or 'geometric + intensity' (default)",
+    )
+    command.add_argument(
+        "--adults",
+        nargs="+",
+        metavar="DIR",
+        help="of a model's own population: of their sizes mean and covariance are kept",
     )
     command.add_argument("--guard", type=float, default=0.0, help="weight of what the network answered before")
-    command.add_argument("--pool", type=int, default=2, help="as in its training")
+    command.add_argument("--pool", type=int, default=2, help="of a U-Net's volumes, as in its training")
     command.add_argument("--learning-rate", type=float, default=1e-3)
     command.add_argument("--steps", type=int, default=400)
     command.add_argument("--batch", type=int, default=4)
     command.add_argument("--augmentation", type=float, default=1.0, help="its strength, 0 for none")
     command.add_argument("--seed", type=int, default=0)
     command.add_argument("--precision", choices=("float32", "bfloat16"), default="bfloat16")
+    command.add_argument("--threads", type=int, help="of the CPU")
 
     command = verb("evaluate", TASK, _evaluate, "measure a model on simulated subjects")
     command.add_argument("--model", default=str(BUNDLE), metavar="NAME|DIR")
@@ -151,7 +164,7 @@ def _train(options, job: Job) -> None:
     from SlicerHPOLib.kidney.unet import UNetParameters
 
     from ..options import fields_of
-    from .dataset import load
+    from .pairs import load
     from .shapes import shipped_template
     from .train import TrainingPlan, train
 
@@ -175,21 +188,42 @@ def _train(options, job: Job) -> None:
 
 
 def _transfer(options, job: Job) -> None:
-    from SlicerHPOLib.kidney.unet import UNet
+    import torch
+    from SlicerHPOLib.bundle import find_bundle, read_bundle
+    from SlicerHPOLib.kidney.deformation import DeformationNetwork
+    from SlicerHPOLib.kidney.segmenter import KidneySegmenter
 
     from ..options import fields_of
-    from .dataset import load, pooled
-    from .train import CHECKPOINT, trained
-    from .transfer import TransferPlan, transfer
+    from .dataset import EMPTY, pooled
+    from .deploy import adapted_bundle
+    from .pairs import load
+    from .train import CHECKPOINT, stage, trained
+    from .transfer import LAYERS, TransferPlan, transfer
 
-    network, _ = trained(options.source)
-    if not isinstance(network, UNet):
-        raise ValueError(f"{options.source} holds a deformation network; expected a U-Net (train --method unet).")
-    volumes = load(*options.data)
-    if len(volumes) < 2:
-        print(f"warning: {len(volumes)} volume is little to learn from; the result may suit that one only")
-    transfer(network, pooled(volumes, options.pool), fields_of(TransferPlan, options), options.out, job)
-    print(Path(options.out) / CHECKPOINT)
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    bundle, stages, run = None, [], Path(options.out)
+    if (Path(options.source) / CHECKPOINT).is_file():
+        network, state = trained(options.source)
+        stages = [*state["before"], stage(state)]
+    else:
+        bundle = read_bundle(find_bundle(options.source))
+        network, run = KidneySegmenter.load(bundle).network, run.with_name(f"{run.name}-training")
+    deforms = isinstance(network, DeformationNetwork)
+    options.strategy = options.strategy or (LAYERS if deforms else "geometric + intensity")
+    volumes, adults = load(*options.data), load(*options.adults) if options.adults else None
+    if (kidneys := int((volumes.population != EMPTY).sum())) < 2:
+        print(f"warning: {kidneys} kidney is little to learn from; the result may suit that one only")
+    if deforms and adults is None and not (network.plan.adapted and bool(network.gate.means.any())):
+        print("warning: without --adults nothing tells children from adults; ask for --population child where one is")
+    if not deforms:
+        volumes = pooled(volumes, options.pool)
+    plan = fields_of(TransferPlan, options)
+    model = transfer(network, volumes, plan, run, job, adults=adults, stages=stages)
+    if bundle is None:
+        print(run / CHECKPOINT)
+    else:
+        print(adapted_bundle(bundle, model.network, stage(trained(run)[1]), options.out))
 
 
 def _evaluate(options, job: Job) -> None:

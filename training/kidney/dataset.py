@@ -112,8 +112,8 @@ def phi_on_grid(image: Image, phi_mm: np.ndarray, grid: Grid) -> np.ndarray:
 def _shard(
     numbers: range, seed: int, size: int, spacings_mm: Sequence[float], adults: float | None, empty_share: float
 ) -> dict[str, np.ndarray]:
-    drawn = [draw_volume(seed, n, size, spacings_mm, adults, empty_share) for n in numbers]
-    return {name: np.concatenate([getattr(volume, name) for volume in drawn]) for name in Volumes.FIELDS}
+    drawn = joined([draw_volume(seed, n, size, spacings_mm, adults, empty_share) for n in numbers])
+    return {name: getattr(drawn, name) for name in Volumes.FIELDS}
 
 
 def simulate(
@@ -146,8 +146,13 @@ def simulate(
 
 def load(*folders: str | Path) -> Volumes:
     """All volumes of data sets. Raises ValueError if one has none."""
-    parts = [load_shards(folder, Volumes.FIELDS, "kidney") for folder in folders]
-    return Volumes(*(arrays[0] if len(parts) == 1 else np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+    parts = [Volumes(*load_shards(folder, Volumes.FIELDS, "kidney")) for folder in folders]
+    return parts[0] if len(parts) == 1 else joined(parts)
+
+
+def joined(parts: Sequence[Volumes]) -> Volumes:
+    """All volumes of several sets."""
+    return Volumes(*(np.concatenate([getattr(part, name) for part in parts]) for name in Volumes.FIELDS))
 
 
 def describe(volumes: Volumes) -> str:

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-from SlicerHPOLib.bundle import write_bundle
+from SlicerHPOLib.bundle import Bundle, write_bundle
 from SlicerHPOLib.job import Job
 from SlicerHPOLib.kidney.deformation import DeformationNetwork, network_of
 from SlicerHPOLib.kidney.grid import HIGH_PERCENTILE, LOW_PERCENTILE, SIZE, SPACINGS_MM
@@ -30,6 +30,7 @@ from .evaluate import (
 )
 from .train import stage, trained
 
+FINE = ("template_phi", "child.template_change")  # lengths in mm, that a byte is too coarse for
 INTENDED_USE = (
     "Research and development. Not a medical device, not for clinical use: it was trained on simulated ultrasound only."
 )
@@ -77,7 +78,7 @@ def deploy(
         clicks: subjects on which the click robot is run.
     """
     network, state = trained_network(run)
-    weights = quantised(network.state_dict(), fine=("template_phi",))
+    weights = quantised(network.state_dict(), FINE)
     shipped = network_of(network.plan, restored(weights))  # what is measured is what is shipped
     segmenter = KidneySegmenter(shipped, SPACINGS_MM, SIZE, 0.0)
 
@@ -116,6 +117,31 @@ def deploy(
     count = sum(tensor.numel() for tensor in network.parameters())
     card = model_card(manifest, count, by_method, click_curves, test)
     return write_bundle(out, manifest, weights, card)
+
+
+def adapted_bundle(source: Bundle, network: DeformationNetwork, training: dict, out: str | Path) -> Path:
+    """Write a model that was adapted to children: the source's own bytes, with the layers and the gate beside them.
+
+    Args:
+        training: what the transfer was, see `train.stage`.
+    """
+    added = {name: value for name, value in network.state_dict().items() if name.startswith(("child.", "gate."))}
+    kept = {name: value for name, value in source.tensors().items() if not name.startswith(("child.", "gate."))}
+    manifest = {key: value for key, value in source.manifest.items() if key not in ("format_version", "files")}
+    before = manifest["training"]
+    manifest |= {
+        "architecture": asdict(network.plan),
+        "metrics": {},
+        "training": {**before, "stages": [*before.get("stages", []), training]},
+    }
+    card = (
+        f"# {manifest['name']}, adapted to children\n\n{manifest['summary']}\n\n**{manifest['intended_use']}**\n\n"
+        f"Adapted from the model {source.name} (SHA-256 {source.sha256}), of which every byte is kept: what it says of "
+        f"adults is what it said. {training['volumes']:,} volumes of children; `{json.dumps(training['plan'])}`.\n\n"
+        "Nothing was measured. Do that on volumes that it was not adapted to: `python -m training evaluate kidney`.\n\n"
+        f"## Licence and attributions\n\nWeights and template of the source: {manifest['licence']}.\n"
+    )
+    return write_bundle(out, manifest, kept | quantised(added, FINE), card)
 
 
 def model_card(manifest: dict, weights: int, by_method: dict[str, list[Report]], click_curves, test: int) -> str:

@@ -15,7 +15,7 @@ from SlicerHPOLib.kidney.grid import SIZE, SPACINGS_MM, fitted_grid, orientation
 from ..fieldofview.dataset import draw_subject, start_worker, worker_maps
 from ..shards import make_shards
 from ..simulation.mri import render_image
-from .dataset import EMPTY, Volumes
+from .dataset import EMPTY, Volumes, joined
 
 PER_SHARD = 25
 LENGTH_MM = (90.0, 320.0)  # of the box that is cut out, along each axis
@@ -51,8 +51,8 @@ def cut(image: Image, rng: np.random.Generator) -> Image:
 
 
 def _shard(numbers: range, seed: int, size: int) -> dict[str, np.ndarray]:
-    drawn = [draw_volume(seed, n, size) for n in numbers]
-    return {name: np.concatenate([getattr(volume, name) for volume in drawn]) for name in Volumes.FIELDS}
+    drawn = joined([draw_volume(seed, n, size) for n in numbers])
+    return {name: getattr(drawn, name) for name in Volumes.FIELDS}
 
 
 def simulate(

@@ -1,12 +1,14 @@
-"""A trained U-Net taken to another population, of which a few volumes are there (Bertrand 2019, section 3.3).
+"""A trained network taken to another population, of which a few volumes are there (Bertrand 2019, section 3.3).
 
-Strategies, of which none needs the volumes that the network was trained on:
+Strategies for a U-Net, of which none needs the volumes that it was trained on:
 
     fine-tuning             all weights learn
     up to N, from N         the convolutions up to, or from, the N-th learn (figure 3.7), counted from 1 at the input
     fixed convolutions      the network stays; convolutions are added before its levels, the identity at first
     geometric, intensity, geometric + intensity
                             the network stays; the layers of `SlicerHPOLib.kidney.transfer` learn
+
+A deformation network has "layers", those of `SlicerHPOLib.kidney.population`; what it says of adults stays to the bit.
 
 A guard against forgetting compares with what the network answered before, on the volumes that are there.
 """
@@ -16,12 +18,16 @@ from __future__ import annotations
 import copy
 import re
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from SlicerHPOLib.job import Job
+from SlicerHPOLib.kidney.deformation import ADULT, CHILD, Deformation, DeformationNetwork, heaviside
+from SlicerHPOLib.kidney.population import sizes
+from SlicerHPOLib.kidney.template import Template
 from SlicerHPOLib.kidney.transfer import AdaptedUNet
 from SlicerHPOLib.kidney.unet import Block, UNet, dice_loss
 from torch import nn
@@ -31,10 +37,14 @@ from ..checkpoint import load_checkpoint, save_checkpoint
 from ..curves import cosine, write_curves
 from .augment import augment
 from .dataset import EMPTY, Volumes
-from .train import CHECKPOINT, batch_of, descend, occupancy
+from .train import CHECKPOINT, TrainingPlan, batch_of, descend, occupancy
+from .train import loss_of as training_loss
 
 ADDED = ("fixed convolutions", "geometric", "intensity", "geometric + intensity")
 STRATEGIES = ("fine-tuning", *ADDED, "up to N", "from N")
+LAYERS = "layers"  # the strategy for a deformation network
+EVERY = 3  # phi of a deformation is compared at every so manyeth voxel, as in training
+MISTAKEN = 0.025  # part of the adults that the gate takes for children
 PANELS = {"training loss": {"loss": "C0-"}}
 
 
@@ -79,12 +89,48 @@ class Tuned(nn.Module):
         return self
 
 
-def prepared(network: UNet, strategy: str) -> nn.Module:
-    """A copy of the network as the strategy trains it: volumes (batch, 1, D, H, W) -> probabilities.
+class TunedDeformation(nn.Module):
+    """Volumes -> `Deformation` by the network for children, whose layers for them learn, and nothing else."""
+
+    def __init__(self, network: DeformationNetwork):
+        super().__init__()
+        network.requires_grad_(False).child.requires_grad_(True)
+        self.network = network.for_population(CHILD)
+
+    def forward(self, volume: torch.Tensor, every: int = 1, first: tuple[int, int, int] = (0, 0, 0)) -> Deformation:
+        """See the class."""
+        return self.network(volume, every, first)
+
+    def train(self, mode: bool = True) -> TunedDeformation:
+        """As of any module, except that what does not learn stays in evaluation mode."""
+        self.network.eval()
+        self.network.child.train(mode)
+        self.training = self.network.training = mode  # the second look learns from good and bad poses
+        return self
+
+
+def with_layers(network: DeformationNetwork) -> DeformationNetwork:
+    """A copy of the network with layers for children, that change nothing yet. Those that it had are left out."""
+    phi, modes = network.template_phi[0, 0].numpy(), network.template_modes.numpy()
+    template = Template(phi, modes, np.zeros(len(modes)), network.spacing_mm)
+    adapted = DeformationNetwork(replace(network.plan, adapted=True), template)
+    own = {name: value for name, value in network.state_dict().items() if not name.startswith("child.")}
+    adapted.load_state_dict(own, strict=False)
+    return adapted.eval()
+
+
+def prepared(network: UNet | DeformationNetwork, strategy: str) -> nn.Module:
+    """A copy of the network as the strategy trains it: volumes (batch, 1, D, H, W) -> probabilities, or `Deformation`.
 
     Raises:
-        ValueError: an unknown strategy, or a convolution that the network does not have.
+        ValueError: a strategy that is unknown or of the other kind of network, or a convolution that it does not have.
     """
+    if isinstance(network, DeformationNetwork) != (strategy == LAYERS):
+        kind = "deformation network" if isinstance(network, DeformationNetwork) else "U-Net"
+        known = LAYERS if isinstance(network, DeformationNetwork) else ", ".join(STRATEGIES)
+        raise ValueError(f"Unknown strategy {strategy!r} for a {kind}; known are {known}.")
+    if strategy == LAYERS:
+        return TunedDeformation(with_layers(network))
     network = copy.deepcopy(network)
     if strategy == "fine-tuning":
         return Tuned(network, [network])
@@ -125,21 +171,33 @@ def with_convolutions(network: UNet) -> list[nn.Module]:
     return added
 
 
-def loss_of(found: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-    """1 - Dice where there is a kidney, and the cross entropy, of probabilities (batch, 1, D, H, W)."""
+def loss_of(found: torch.Tensor | Deformation, truth: torch.Tensor) -> torch.Tensor:
+    """1 - Dice where there is a kidney, and the cross entropy, of probabilities (batch, 1, D, H, W); of a deformation
+    that of its training."""
+    if isinstance(found, Deformation):
+        return training_loss(TrainingPlan(), found, truth)
     found, there = found.float(), truth.flatten(1).amax(1) > 0.5
     entropy = functional.binary_cross_entropy(found.clamp(1e-6, 1 - 1e-6), truth)
     return entropy + dice_loss(found[there], truth[there]) if there.any() else entropy
 
 
 def transfer(
-    network: UNet, volumes: Volumes, plan: TransferPlan, out: str | Path | None = None, job: Job = Job()
+    network: UNet | DeformationNetwork,
+    volumes: Volumes,
+    plan: TransferPlan,
+    out: str | Path | None = None,
+    job: Job = Job(),
+    *,
+    adults: Volumes | None = None,
+    stages: Sequence[dict] = (),
 ) -> nn.Module:
-    """Adapt a copy of a network to volumes; returns it in evaluation mode, volumes -> probabilities.
+    """Adapt a copy of a network to volumes; returns it in evaluation mode, as of `prepared`.
 
     Args:
         out: folder for `checkpoint.safetensors`, `curves.csv` and `curves.png`; goes on from a checkpoint of the same
             plan there.
+        adults: for the gate of a deformation network alone: of them only how large they are is kept.
+        stages: of training that the network has behind it, for its model card.
 
     Raises:
         ValueError: no volume shows a kidney, an unknown strategy, or `out` holds a transfer of another plan.
@@ -148,15 +206,17 @@ def transfer(
         raise ValueError(f"None of the {len(volumes)} volumes shows a kidney: nothing can be learned from them.")
     torch.manual_seed(plan.seed)
     model, before = prepared(network, plan.strategy), network.eval()
+    kept = model.network if plan.strategy == LAYERS else model  # a deformation network is read as any trained one
     learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(learning, plan.learning_rate, weight_decay=0.0)
-    state = {"plan": asdict(plan), "volumes": len(volumes), "epoch": 0, "curves": []}
+    described = asdict(plan) | ({"network": asdict(kept.plan)} if plan.strategy == LAYERS else {})
+    state = {"plan": described, "volumes": len(volumes), "epoch": 0, "curves": [], "before": list(stages)}
     checkpoint = None if out is None else Path(out) / CHECKPOINT
     if checkpoint is not None and checkpoint.exists():
-        state = load_checkpoint(checkpoint, model, optimizer)
-        if state["plan"] != asdict(plan):
+        state = load_checkpoint(checkpoint, kept, optimizer)
+        if state["plan"] != described:
             raise ValueError(
-                f"{out} holds a transfer by the plan {state['plan']}, not {asdict(plan)}. Use another folder."
+                f"{out} holds a transfer by the plan {state['plan']}, not {described}. Use another folder."
             )
     epochs = -(-plan.steps // plan.steps_per_epoch)
     for epoch in range(state["epoch"], epochs):
@@ -170,14 +230,16 @@ def transfer(
         row = {"epoch": epoch + 1, "loss": float(np.mean(losses)), "seconds": time.monotonic() - started}
         state["curves"].append(row)
         state["epoch"] = epoch + 1
+        if plan.strategy == LAYERS and epoch + 1 == epochs:
+            fit_gate(kept, volumes, adults)
         if checkpoint is not None:
             checkpoint.parent.mkdir(parents=True, exist_ok=True)
-            save_checkpoint(checkpoint, model, optimizer, state)
+            save_checkpoint(checkpoint, kept, optimizer, state)
             write_curves(checkpoint.parent, state["curves"], PANELS)
     return model.eval()
 
 
-def _step(plan: TransferPlan, model, before: UNet, optimizer, volumes: Volumes, step: int) -> float:
+def _step(plan: TransferPlan, model, before: nn.Module, optimizer, volumes: Volumes, step: int) -> float:
     """One update; returns the loss."""
     rng = np.random.default_rng([plan.seed, step])
     torch.manual_seed((plan.seed << 32) + step)
@@ -186,15 +248,21 @@ def _step(plan: TransferPlan, model, before: UNet, optimizer, volumes: Volumes, 
         generator = torch.Generator().manual_seed((plan.seed << 32) + step + (1 << 31))
         images, distances = augment(images, distances, generator, plan.augmentation)
     images = images.contiguous(memory_format=torch.channels_last_3d)
+    every, some = (EVERY, tuple(int(n) for n in rng.integers(0, EVERY, 3))) if plan.strategy == LAYERS else (1, ())
     with torch.autocast(images.device.type, torch.bfloat16, enabled=plan.precision == "bfloat16"):
-        found = model(images)
+        found = model(images, every, some) if some else model(images)
         if plan.guard:
             with torch.no_grad():
-                earlier = torch.sigmoid(before(images))
-    loss = loss_of(found, occupancy(distances))
+                earlier = before(images, every, some) if some else torch.sigmoid(before(images))
+    loss = loss_of(found, occupancy(distances[(..., *(slice(first, None, every) for first in some))]))
     if plan.guard:
-        loss = loss + plan.guard * (found.float() - earlier.float()).square().mean()
+        loss = loss + plan.guard * (_inside(found) - _inside(earlier)).square().mean()
     return descend(loss, model, optimizer)
+
+
+def _inside(found: torch.Tensor | Deformation) -> torch.Tensor:
+    """Probabilities of being kidney, float32."""
+    return (heaviside(found.phi, TrainingPlan.width_mm) if isinstance(found, Deformation) else found).float()
 
 
 @torch.inference_mode()
@@ -203,6 +271,30 @@ def dice_of(model: nn.Module, volumes: Volumes) -> np.ndarray:
     found = np.full(len(volumes), np.nan)
     for n in np.flatnonzero(volumes.population != EMPTY):
         images, distances = batch_of(volumes, np.array([n]))
-        inside, truth = model(images) > 0.5, distances > 0
+        inside, truth = _inside(model(images)) > 0.5, distances > 0
         found[n] = float(2 * (inside & truth).sum() / (inside.sum() + truth.sum()).clamp(min=1))
     return found
+
+
+@torch.inference_mode()
+def sizes_of(network: DeformationNetwork, volumes: Volumes) -> torch.Tensor:
+    """(kidneys, 2) what the gate sees of the volumes with a kidney, see `population.sizes`."""
+    found = []
+    for n in np.flatnonzero(volumes.population != EMPTY):
+        images, _ = batch_of(volumes, np.array([n]))
+        found.append(sizes(network.map_of(images), images, float(volumes.spacing_mm[n])))
+    return torch.cat(found)
+
+
+def fit_gate(network: DeformationNetwork, children: Volumes, adults: Volumes | None) -> None:
+    """Let the network tell children from adults, of whom mean and covariance of two sizes are kept; without volumes of
+    them, those that an earlier gate kept. Without these, it goes on taking all for adults, unless asked otherwise."""
+    looking = network.for_population(ADULT)
+    if adults is not None:
+        theirs = sizes_of(looking, adults)
+        mean, covariance = theirs.mean(0), torch.cov(theirs.T)
+    elif float(network.gate.means.abs().sum()):
+        mean, covariance = network.gate.means[0].clone(), network.gate.covariances[0].clone()
+    else:
+        return
+    network.gate.fit(mean, covariance, sizes_of(looking, children), MISTAKEN)

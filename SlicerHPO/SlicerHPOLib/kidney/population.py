@@ -16,6 +16,7 @@ from torch import nn
 from .transfer import IntensityLayers
 from .unet import UNetParameters
 
+UNCERTAIN = 0.01  # variance of the logarithms at least: sizes are known to 10 %
 SMALLEST_ML = 0.1  # volumes below count as this: there is a logarithm
 
 
@@ -36,16 +37,16 @@ class DeformationLayers(nn.Module):
 
 
 class Gate(nn.Module):
-    """Which of two populations, by the linear discriminant of two normal distributions of one covariance (Fisher 1936),
-    both as frequent.
+    """Which of two populations, by the linear discriminant of two normal distributions (Fisher 1936), both as frequent.
 
-    Its state: means (2, F), covariance (F, F), and threshold (), above which the probability of the second decides.
+    Its state: means (2, F), covariances (2, F, F), and threshold (), above which the probability of the second decides.
+    As long as it knows nothing, it says 0.5 of everything, and the first population is taken.
     """
 
     def __init__(self, features: int = 2):
         super().__init__()
         self.register_buffer("means", torch.zeros(2, features))
-        self.register_buffer("covariance", torch.eye(features))
+        self.register_buffer("covariances", torch.eye(features).repeat(2, 1, 1))
         self.register_buffer("threshold", torch.tensor(0.5))
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
@@ -56,9 +57,9 @@ class Gate(nn.Module):
     def fit(self, mean: torch.Tensor, covariance: torch.Tensor, others: torch.Tensor, mistaken: float) -> None:
         """Tell a population of this mean (F,) and covariance (F, F) from another one, of which there are samples
         (N, F); about a part `mistaken` of the first is taken for the second."""
+        enough = len(others) > 2 * len(mean)
         self.means.copy_(torch.stack([mean, others.mean(0)]))
-        own = torch.cov(others.T) if len(others) > len(mean) else covariance
-        self.covariance.copy_((covariance + own) / 2)
+        self.covariances.copy_(torch.stack([covariance, torch.cov(others.T) if enough else covariance]))
         normal, middle = self._discriminant()
         deviation = float(torch.sqrt(normal @ covariance @ normal))
         quantile = math.sqrt(2) * float(torch.erfinv(torch.tensor(1 - 2 * mistaken)))
@@ -66,7 +67,8 @@ class Gate(nn.Module):
 
     def _discriminant(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Normal (F,) of the plane between the populations, and a point (F,) on it."""
-        normal = torch.linalg.solve(self.covariance, self.means[1] - self.means[0])
+        covariance = self.covariances.mean(0) + UNCERTAIN * torch.eye(self.means.shape[1], device=self.means.device)
+        normal = torch.linalg.solve(covariance, self.means[1] - self.means[0])
         return normal, self.means.mean(0)
 
 

@@ -3,10 +3,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from SlicerHPOLib.kidney.deformation import DeformationNetwork, DeformationParameters
+from SlicerHPOLib.kidney.template import Template
 from SlicerHPOLib.kidney.unet import REFERENCE, UNet, UNetParameters
 
 from training.kidney.dataset import EMPTY, STEPS, Volumes
-from training.kidney.transfer import ADDED, TransferPlan, convolutions, dice_of, prepared, transfer
+from training.kidney.train import trained
+from training.kidney.transfer import ADDED, LAYERS, TransferPlan, convolutions, dice_of, prepared, sizes_of, transfer
 
 SIZE = 16
 NETWORK = UNetParameters(base=4, levels=2, strided=True, dropout=0.0)
@@ -105,3 +108,45 @@ def test_what_cannot_be_done_is_refused(source):
     nothing = replace(volumes(3), population=np.full(3, EMPTY, np.uint8))
     with pytest.raises(ValueError, match="shows a kidney"):
         transfer(source, nothing, PLAN)
+    with pytest.raises(ValueError, match="for a U-Net"):
+        prepared(source, LAYERS)
+
+
+@pytest.fixture(scope="module")
+def deforming():
+    """A deformation network at random, with a ball as template."""
+    torch.manual_seed(0)
+    look = replace(NETWORK, instance=True)
+    parameters = DeformationParameters(look, look, spacing_mm=4.0, lattice_mm=8.0, sigma_mm=10.0, hidden=8)
+    ball = 4.0 * (4.5 - np.linalg.norm(np.indices((15,) * 3) - 7.0, axis=0))
+    return DeformationNetwork(parameters, Template(ball, np.zeros((0, 15, 15, 15)), np.zeros(0), 4.0)).eval()
+
+
+def test_layers_of_a_deformation_network_learn_children_and_change_nothing_for_adults(deforming, tmp_path):
+    plan = replace(PLAN, strategy=LAYERS, steps=40, steps_per_epoch=20, batch=2)
+    children = volumes(8, bright=0.7, radius=3.0, seed=1)
+    model = transfer(deforming, children, plan, tmp_path, adults=volumes(8, seed=2), stages=[{"earlier": True}])
+    before, after = deforming.state_dict(), model.network.state_dict()
+    assert all(torch.equal(after[name], value) for name, value in before.items())
+    assert {name.split(".")[0] for name in after.keys() - before.keys()} == {"child", "gate"}
+    assert np.mean(dice_of(model, children)) > np.mean(dice_of(deforming, children)) + 0.02
+    adult = model.network.for_population("adult")
+    np.testing.assert_array_equal(dice_of(adult, children), dice_of(deforming, children))
+    read, state = trained(tmp_path)
+    assert read.populations == ("adult", "child") and state["before"] == [{"earlier": True}]
+    np.testing.assert_array_equal(dice_of(read.for_population("child"), children), dice_of(model, children))
+    with pytest.raises(ValueError, match="known are layers"):
+        prepared(deforming, "geometric")
+
+
+def test_a_gate_without_adults_remembers_those_of_the_network_that_it_came_with(deforming):
+    plan = replace(PLAN, strategy=LAYERS, steps=1, batch=2)
+    adults, children = volumes(6, radius=4.5), volumes(6, radius=2.5, seed=3)
+    ignorant = transfer(deforming, children, plan).network
+    assert not ignorant.gate.means.any()
+    knowing = transfer(deforming, children, plan, adults=adults).network
+    assert torch.allclose(knowing.gate.means[0], sizes_of(deforming, adults).mean(0))
+    again = transfer(knowing, children, plan).network
+    assert torch.equal(again.gate.means, knowing.gate.means) and torch.equal(
+        again.gate.threshold, knowing.gate.threshold
+    )

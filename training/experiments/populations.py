@@ -1,0 +1,115 @@
+"""Adults whose volumes are gone, and children: what the experiments of chapter 3 of Bertrand 2019 start from.
+
+A U-Net is trained on simulated adults, once. Each seed then has children of its own to take it to. Subjects to measure
+on are of neither. Everything is on the working grid, and kept in a folder, where a later call goes on.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from SlicerHPOLib.files import replacing
+from SlicerHPOLib.job import Job
+from SlicerHPOLib.kidney.unet import REFERENCE, UNet, UNetParameters
+from torch import nn
+
+from ..kidney.dataset import Volumes, load, pooled, simulate
+from ..kidney.train import TrainingPlan, train, trained
+from ..kidney.transfer import dice_of
+from ..simulation.randomisation import POPULATIONS
+
+DATA_SEEDS = {"adults": 31, "children": 32, "test": 33}
+ADULTS = {"adults": 1.0, "children": 0.0, "test": 0.5}  # their share
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much is computed. adults: trained on. children: of each seed. test: of each population, to measure on.
+    pool: of the voxels. steps: of the training on adults. transfer_steps: of each transfer, and of a training on
+    children alone. batch, transfer_batch: volumes in a step. augmentation: its strength."""
+
+    adults: int
+    children: int
+    test: int
+    seeds: int
+    steps: int
+    transfer_steps: int
+    batch: int
+    transfer_batch: int
+    pool: int
+    augmentation: float
+    network: UNetParameters
+
+
+MIDDLE = UNetParameters(base=16, strided=True, dropout=0.0, instance=True)  # 4 million weights
+SCALES = {
+    "small": Scale(240, 40, 30, 3, 2400, 400, 8, 4, 2, 0.5, MIDDLE),
+    "full": Scale(503, 64, 100, 5, 20_000, 5_000, 4, 4, 1, 1.0, REFERENCE),
+}
+
+
+class Populations:
+    """The data of an experiment, its networks, and its results, as files of a folder that are made when asked for."""
+
+    def __init__(self, out: str | Path, scale: Scale, job: Job = Job()):
+        self.out, self.scale, self.job = Path(out), scale, job
+
+    def _volumes(self, name: str, count: int) -> Volumes:
+        folder = simulate(
+            self.out / "data" / name,
+            volumes=count, seed=DATA_SEEDS[name], adults=ADULTS[name], empty_share=0.0, job=self.job,
+        )  # fmt: skip
+        return pooled(load(folder), self.scale.pool)
+
+    @cached_property
+    def adults(self) -> Volumes:
+        """Those of the training; no transfer has them."""
+        return self._volumes("adults", self.scale.adults)
+
+    @cached_property
+    def unseen(self) -> Volumes:
+        """Adults and children to measure on."""
+        return self._volumes("test", 2 * self.scale.test)
+
+    def children(self, seed: int, count: int | None = None) -> Volumes:
+        """The children of a seed, or the first `count` of them."""
+        first = seed * self.scale.children
+        return self._all_children.where(np.arange(first, first + (count or self.scale.children)))
+
+    @cached_property
+    def _all_children(self) -> Volumes:
+        return self._volumes("children", self.scale.children * self.scale.seeds)
+
+    @property
+    def source(self) -> UNet:
+        """The network of adults."""
+        return self.network("adults", self.adults)
+
+    def network(self, name: str, volumes: Volumes, **changes) -> UNet:
+        """A network trained from nothing on volumes, with these changes of the plan."""
+        scale = self.scale
+        plan = TrainingPlan(
+            scale.network, learning_rate=2e-3, steps=scale.steps, steps_per_epoch=200, batch=scale.batch,
+            augmentation=scale.augmentation, validation=max(2, scale.batch // 2), children=None,
+        )  # fmt: skip
+        train(volumes, self.out / name, replace(plan, **changes), job=self.job)
+        return trained(self.out / name)[0]
+
+    def result(self, name: str, measured: Callable[[], tuple[nn.Module, dict]]) -> dict:
+        """What is kept under this name; else the Dice of each unseen subject, by population, of a model (volumes ->
+        probabilities), and what else is to be kept."""
+        path = self.out / name / "result.json"
+        if path.exists():
+            return json.loads(path.read_text())
+        model, more = measured()
+        dice = dice_of(model, self.unseen)
+        found = {population: dice[self.unseen.population == n].tolist() for n, population in enumerate(POPULATIONS)}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as temporary:
+            temporary.write_text(json.dumps(found | more))
+        return found | more
