@@ -85,6 +85,14 @@ def add_commands(verb) -> None:
     command.add_argument("--first", type=int, default=0, metavar="SEED", help="of the first of them")
     command.add_argument("--out", default="out/failures", metavar="DIR", help="goes on with what it has")
 
+    command = verb(
+        "reproduce", "continuous", _continuous, "searches of functions whose minima are known"
+    )
+    command.add_argument("--methods", nargs="+", metavar="NAME", help="ours by default")
+    command.add_argument("--rivals", action="store_true", help="also Optuna's samplers")
+    command.add_argument("--runs", type=int, default=10, help="searches by each method")
+    command.add_argument("--out", default="out/continuous", metavar="DIR", help="goes on with what it has")
+
     for name, text in OF_STUDY.items():
         command = verb("reproduce", name, _of_study, text)
         command.add_argument("--study", required=True, metavar="FILE", help="of `search fieldofview`; it may still run")
@@ -163,6 +171,14 @@ def _failures(options, job: Job) -> None:
     methods = list(options.methods or OURS) + (list(THEIRS) if options.rivals else [])
     makers, seeds = named(methods, OURS | THEIRS), range(options.first, options.first + options.runs)
     print(describe(sample_efficiency({"memory": failing_table()}, options.out, seeds, makers, job=job)))
+
+
+def _continuous(options, job: Job) -> None:
+    from .continuous import OURS, THEIRS, continuous, describe
+    from .sample_efficiency import named
+
+    methods = named(list(options.methods or OURS) + (list(THEIRS) if options.rivals else []), OURS | THEIRS)
+    print(describe(continuous(options.out, range(options.runs), methods, job=job)))
 
 
 def _of_study(options, job: Job) -> None:
