@@ -6,7 +6,9 @@ on are of neither. Everything is on the working grid, and kept in a folder, wher
 
 from __future__ import annotations
 
+import csv
 import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -20,7 +22,7 @@ from torch import nn
 
 from ..kidney.dataset import Volumes, load, pooled, simulate
 from ..kidney.train import TrainingPlan, train, trained
-from ..kidney.transfer import dice_of
+from ..kidney.transfer import TransferPlan, added_weights, dice_of, transfer
 from ..simulation.randomisation import POPULATIONS
 
 DATA_SEEDS = {"adults": 31, "children": 32, "test": 33}
@@ -46,9 +48,10 @@ class Scale:
     network: UNetParameters
 
 
+GUARD = 10.0  # weight of what the network answered before
 MIDDLE = UNetParameters(base=16, strided=True, dropout=0.0, instance=True)  # 4 million weights
 SCALES = {
-    "small": Scale(240, 40, 30, 3, 2400, 400, 8, 4, 2, 0.5, MIDDLE),
+    "small": Scale(240, 40, 30, 3, 2400, 240, 8, 4, 2, 0.5, MIDDLE),
     "full": Scale(503, 64, 100, 5, 20_000, 5_000, 4, 4, 1, 1.0, REFERENCE),
 }
 
@@ -113,3 +116,37 @@ class Populations:
         with replacing(path) as temporary:
             temporary.write_text(json.dumps(found | more))
         return found | more
+
+    def trained(
+        self, name: str, volumes: Callable[[], Volumes], model_of: Callable[[UNet], nn.Module], **changes
+    ) -> dict:
+        """The result of a network trained from nothing."""
+        return self.result(
+            name, lambda: (model_of(self.network(name, volumes(), **changes)), {"added": 0, "epoch_s": math.nan})
+        )
+
+
+def transferred(
+    data: Populations, strategy: str, seed: int, *, guarded: bool = False, count: int | None = None
+) -> dict:
+    """The result of a transfer to the children of a seed, or to the first `count` of them; with its added weights and
+    the seconds of an epoch."""
+    scale = data.scale
+    plan = TransferPlan(
+        strategy, steps=scale.transfer_steps, batch=scale.transfer_batch, augmentation=scale.augmentation, seed=seed,
+        guard=GUARD if guarded else 0.0,
+    )  # fmt: skip
+    name = "-".join([*strategy.split(), *(["guarded"] if guarded else []), *([f"of-{count}"] if count else [])])
+    run = f"seed-{seed}/{name}"
+
+    def measured() -> tuple[nn.Module, dict]:
+        source = data.source
+        model = transfer(source, data.children(seed, count), plan, data.out / run, data.job)
+        with (data.out / run / "curves.csv").open(newline="") as file:
+            seconds = sum(float(row["seconds"]) for row in csv.DictReader(file))
+        return model, {
+            "added": added_weights(source, strategy),
+            "epoch_s": seconds * scale.children / (plan.steps * plan.batch),
+        }
+
+    return data.result(run, measured)

@@ -1,67 +1,50 @@
 """Table 3.1 of Bertrand 2019: a kidney network of adults taken to children, by each strategy.
 
-A U-Net is trained on simulated adults. Each strategy then has it and simulated children only; `children` starts from
-nothing, and `joint` has both populations, children drawn as often as adults. Dice is of subjects that none has seen, on
-the working grid. Everything is simulated; the source's figures are of real volumes.
+A U-Net is trained on simulated adults. Each strategy then has it and simulated children only; "children" starts from
+nothing, and "joint" has both populations, children drawn as often as adults. "Gated" is the best of the layers behind a
+gate that keeps the network's own answer for adults, of whom it remembers mean and covariance of two sizes. Dice is of
+subjects that none has seen, on the working grid. Everything is simulated; the source's figures are of real volumes.
 """
 
 from __future__ import annotations
 
-import csv
-import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from SlicerHPOLib.files import replacing
+import torch
 from SlicerHPOLib.job import Job
-from SlicerHPOLib.kidney.unet import LIGHT, REFERENCE, UNet, UNetParameters
+from SlicerHPOLib.kidney.population import Gate, sizes
+from SlicerHPOLib.kidney.unet import UNet
 from torch import nn
 
-from ..kidney.dataset import Volumes, load, pooled, simulate
-from ..kidney.train import TrainingPlan, train, trained
-from ..kidney.transfer import TransferPlan, Tuned, dice_of, prepared, transfer
+from ..kidney.dataset import Volumes, joined
+from ..kidney.train import batch_of
+from ..kidney.transfer import EVERYWHERE, MISTAKEN, Tuned
 from ..simulation.randomisation import POPULATIONS
+from .populations import Populations, Scale, transferred
 from .rows import write_rows
 
-
-@dataclass(frozen=True)
-class Scale:
-    """How much is computed. adults, children: trained on. test: subjects of each to measure on. pool: of the voxels.
-    steps: of a training from nothing; a transfer has a quarter of them."""
-
-    adults: int
-    children: int
-    test: int
-    steps: int
-    batch: int
-    pool: int
-    seeds: int
-    network: UNetParameters
-
-
-SCALES = {
-    "small": Scale(120, 40, 20, 600, 4, 2, 3, LIGHT),
-    "full": Scale(503, 64, 100, 20_000, 4, 1, 5, REFERENCE),
-}
-GUARDED = ", guarded"
-GUARD = 10.0
+GUARDED, GATED = ", guarded", ", gated"
+LAYERS = "geometric + intensity"
 STRATEGIES = (
     "fine-tuning",
     "fine-tuning" + GUARDED,
     "fixed convolutions",
     "geometric",
     "intensity",
-    "geometric + intensity",
-    "geometric + intensity" + GUARDED,
+    LAYERS,
+    LAYERS + EVERYWHERE,
+    LAYERS + EVERYWHERE + GUARDED,
 )
-SOURCE = {"fine-tuning": (0.72, 0.72), "geometric + intensity": (0.74, 0.73)}  # adults, children
+SOURCE = {"fine-tuning": (0.72, 0.72), LAYERS: (0.74, 0.73)}  # adults, children
 
 
 @dataclass(frozen=True)
 class Row:
     """Mean and standard deviation over the seeds of the mean Dice of each population. added: weights. epoch_s: seconds
-    for as many volumes as there are children, NaN where none are trained on."""
+    for as many volumes as there are children; NaN where nothing is trained."""
 
     strategy: str
     added: int
@@ -76,74 +59,70 @@ class Row:
 
 def table_3_1(out: str | Path, scale: Scale, job: Job = Job()) -> list[Row]:
     """Simulate, train, transfer and measure; goes on where an earlier call stopped. Writes table-3.1.csv and .md."""
-    out = Path(out)
-    total = scale.adults + scale.children
-    data = simulate(
-        out / "data", volumes=total, seed=31, adults=scale.adults / total, empty_share=0.0, job=job.part(0, 0.1)
-    )
-    test = simulate(out / "test", volumes=2 * scale.test, seed=32, adults=0.5, empty_share=0.0, job=job.part(0.1, 0.15))
-    volumes, unseen = (pooled(load(folder), scale.pool) for folder in (data, test))
-    found: dict[str, list[dict]] = {}
-    for seed in range(scale.seeds):
-        share = job.part(0.15 + 0.85 * seed / scale.seeds, 0.15 + 0.85 * (seed + 1) / scale.seeds)
-        for name, result in _one_seed(out / f"seed-{seed}", scale, volumes, unseen, seed, share):
-            found.setdefault(name, []).append(result)
-    rows = [_row(name, results) for name, results in found.items()]
-    write_rows(out, "table-3.1", rows, describe(rows))
+    data = Populations(out, scale, job)
+    rows = [_row(name, found) for name, found in results(data).items()]
+    write_rows(data.out, "table-3.1", rows, describe(rows))
     return rows
 
 
-def _one_seed(out: Path, scale: Scale, volumes: Volumes, unseen: Volumes, seed: int, job: Job):
-    """Results by row, each kept in a file."""
-    adult = volumes.population == POPULATIONS.index("adult")
-    populations = {"adults": volumes.where(adult), "children": volumes.where(~adult), "joint": volumes}
-    parts = len(populations) + len(STRATEGIES)
-    for n, (name, own) in enumerate(populations.items()):
-        plan = TrainingPlan(
-            scale.network, steps=scale.steps, steps_per_epoch=100, batch=scale.batch, validation=scale.batch, seed=seed,
-            children=0.5 if name == "joint" else None,
-        )  # fmt: skip
-        run = train(own, out / name, plan, job=job.part(n / parts, (n + 1) / parts)).parent
-        network, state = trained(run)
-        seconds = sum(row["seconds"] for row in state["curves"]) * scale.children / (scale.steps * scale.batch)
-        own_network = Tuned(network, [])
-        yield name, _kept(run / "result.json", own_network.eval(), 0, seconds, unseen)
-    source, _ = trained(out / "adults")
-    for n, name in enumerate(STRATEGIES, start=len(populations)):
-        plan = TransferPlan(
-            name.removesuffix(GUARDED), steps=scale.steps // 4, batch=scale.batch, seed=seed,
-            guard=GUARD if name.endswith(GUARDED) else 0.0,
-        )  # fmt: skip
-        run = out / name.replace(" ", "-").replace(",", "")
-        model = transfer(source, populations["children"], plan, run, job.part(n / parts, (n + 1) / parts))
-        with (run / "curves.csv").open(newline="") as file:
-            seconds = sum(float(row["seconds"]) for row in csv.DictReader(file))
-        seconds *= scale.children / (plan.steps * plan.batch)
-        yield name, _kept(run / "result.json", model, added_weights(source, plan.strategy), seconds, unseen)
+def results(data: Populations) -> dict[str, list[dict]]:
+    """For each row the results of the seeds."""
+    found: dict[str, list[dict]] = {}
+    for seed in range(data.scale.seeds):
+        for name, result in _one_seed(data, seed):
+            found.setdefault(name, []).append(result)
+    return found
 
 
-def added_weights(network: UNet, strategy: str) -> int:
-    """How many weights a strategy adds to the network's."""
-    return sum(p.numel() for p in prepared(network, strategy).parameters()) - sum(
-        p.numel() for p in network.parameters()
+def _one_seed(data: Populations, seed: int) -> Iterator[tuple[str, dict]]:
+    """The results of a seed by row; those of adults and of both populations together are the same for all."""
+
+    def nothing_learns(network: UNet) -> nn.Module:
+        return Tuned(network, []).eval()
+
+    of_adults = data.result("adults", lambda: (nothing_learns(data.source), {"added": 0, "epoch_s": np.nan}))
+    yield "adults", of_adults
+    children = data.children(seed)
+    short = {"steps": data.scale.transfer_steps, "children": None}
+    yield (
+        "children",
+        data.trained(f"seed-{seed}/children", lambda: children, nothing_learns, seed=seed, **short),
     )
+    yield "joint", data.trained("joint", lambda: joined([data.adults, data.children(0)]), nothing_learns, children=0.5)
+    for name in STRATEGIES:
+        guarded = name.endswith(GUARDED)
+        result = transferred(data, name.removesuffix(GUARDED), seed, guarded=guarded)
+        yield name, result
+        if name.endswith(EVERYWHERE):
+            gated = gate_of(data, children)
+            mixed = {
+                population: np.where(gated[population], result[population], of_adults[population]).tolist()
+                for population in POPULATIONS
+            }
+            yield name + GATED, mixed | {"added": result["added"], "epoch_s": result["epoch_s"]}
 
 
-def _kept(path: Path, model: nn.Module, added: int, seconds: float, unseen: Volumes) -> dict:
-    """The result of an earlier call, or measured and kept."""
-    if path.exists():
-        return json.loads(path.read_text())
-    dice = dice_of(model, unseen)
-    result = {"added": added, "epoch_s": seconds} | {
-        name: float(dice[unseen.population == code].mean()) for code, name in enumerate(POPULATIONS)
-    }
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(result))
-    return result
+def gate_of(data: Populations, children: Volumes) -> dict[str, np.ndarray]:
+    """By population, which of the unseen subjects (n,) a gate takes for children: it knows the children of a seed, and
+    two numbers with their covariance of adults."""
+    network = data.source.eval()
+
+    @torch.inference_mode()
+    def sizes_in(volumes: Volumes) -> torch.Tensor:
+        found = []
+        for n in range(len(volumes)):
+            images, _ = batch_of(volumes, np.array([n]))
+            found.append(sizes(network(images), images, float(volumes.spacing_mm[n])))
+        return torch.cat(found)
+
+    adults, gate = sizes_in(data.adults), Gate()
+    gate.fit(adults.mean(0), torch.cov(adults.T), sizes_in(children), MISTAKEN)
+    chosen = (gate(sizes_in(data.unseen)) > gate.threshold).numpy()
+    return {name: chosen[data.unseen.population == n] for n, name in enumerate(POPULATIONS)}
 
 
 def _row(name: str, results: list[dict]) -> Row:
-    by_population = (np.array([result[population] for result in results]) for population in POPULATIONS)
+    by_population = (np.array([np.mean(result[population]) for result in results]) for population in POPULATIONS)
     means = [float(value) for dice in by_population for value in (dice.mean(), dice.std(ddof=min(1, len(dice) - 1)))]
     seconds = float(np.mean([result["epoch_s"] for result in results]))
     return Row(name, results[0]["added"], seconds, *means, *SOURCE.get(name, (np.nan, np.nan)))
@@ -158,8 +137,9 @@ def describe(rows: list[Row]) -> str:
     ]
     for r in rows:
         theirs = ["" if np.isnan(value) else f"{value:.2f}" for value in (r.source_adults, r.source_children)]
+        epoch = "" if np.isnan(r.epoch_s) else f"{r.epoch_s / whole:.2f}"
         lines.append(
-            f"| {r.strategy} | {r.added:,} | {r.epoch_s / whole:.2f} | {r.dice_adults:.3f} ± {r.spread_adults:.3f} "
+            f"| {r.strategy} | {r.added:,} | {epoch} | {r.dice_adults:.3f} ± {r.spread_adults:.3f} "
             f"| {r.dice_children:.3f} ± {r.spread_children:.3f} | {' | '.join(theirs)} |"
         )
     return "\n".join(lines)

@@ -6,7 +6,8 @@ Strategies for a U-Net, of which none needs the volumes that it was trained on:
     up to N, from N         the convolutions up to, or from, the N-th learn (figure 3.7), counted from 1 at the input
     fixed convolutions      the network stays; convolutions are added before its levels, the identity at first
     geometric, intensity, geometric + intensity
-                            the network stays; the layers of `SlicerHPOLib.kidney.transfer` learn
+                            the network stays; the layers of `SlicerHPOLib.kidney.transfer` learn, the intensity layer
+                            at the lowest level, or all "at all levels"
 
 A deformation network has "layers", those of `SlicerHPOLib.kidney.population`; what it says of adults stays to the bit.
 
@@ -40,7 +41,8 @@ from .dataset import EMPTY, Volumes
 from .train import CHECKPOINT, TrainingPlan, batch_of, descend, occupancy
 from .train import loss_of as training_loss
 
-ADDED = ("fixed convolutions", "geometric", "intensity", "geometric + intensity")
+EVERYWHERE = " at all levels"
+ADDED = ("fixed convolutions", "geometric", "intensity", "geometric + intensity", "geometric + intensity" + EVERYWHERE)
 STRATEGIES = ("fine-tuning", *ADDED, "up to N", "from N")
 LAYERS = "layers"  # the strategy for a deformation network
 EVERY = 3  # phi of a deformation is compared at every so manyeth voxel, as in training
@@ -137,8 +139,8 @@ def prepared(network: UNet | DeformationNetwork, strategy: str) -> nn.Module:
     if strategy == "fixed convolutions":
         return Tuned(network, with_convolutions(network))
     if strategy in ADDED:
-        geometric, intensity = "geometric" in strategy, "intensity" in strategy
-        return AdaptedUNet(network, geometric, (-1,) if intensity else ())
+        levels = range(len(network.encoder.blocks)) if strategy.endswith(EVERYWHERE) else (-1,)
+        return AdaptedUNet(network, "geometric" in strategy, levels if "intensity" in strategy else ())
     units = convolutions(network)
     partial = re.fullmatch(r"(up to|from) (\d+)", strategy)
     if partial is None:
@@ -148,6 +150,13 @@ def prepared(network: UNet | DeformationNetwork, strategy: str) -> nn.Module:
         raise ValueError(f"{strategy!r}: the network has the convolutions 1 to {len(units)}.")
     chosen = units[:number] if partial[1] == "up to" else units[number - 1 :]
     return Tuned(network, [module for unit in chosen for module in unit])
+
+
+def added_weights(network: UNet, strategy: str) -> int:
+    """How many weights a strategy adds to the network's."""
+    return sum(p.numel() for p in prepared(network, strategy).parameters()) - sum(
+        p.numel() for p in network.parameters()
+    )
 
 
 def convolutions(network: UNet) -> list[list[nn.Module]]:
