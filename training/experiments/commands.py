@@ -33,6 +33,18 @@ def add_commands(verb) -> None:
     command.add_argument("--out", required=True, metavar="DIR", help="where data, trainings and the table are kept")
     command.add_argument("--scale", choices=("small", "full"), default="small", help="small: under an hour, 2 cores")
 
+    for name, what in (
+        ("figure-3.7", "kidney: convolutions that learn of children, up to the n-th and from the n-th on"),
+        ("figure-3.9", "kidney: Dice of every unseen subject by strategy"),
+        ("few-shot", "kidney: strategies by how many children there are"),
+    ):
+        command = verb("reproduce", name, _transfer_figure, what)
+        command.add_argument(
+            "--out", required=True, metavar="DIR", help="that of table-3.1: both share their trainings"
+        )
+        command.add_argument("--scale", choices=("small", "full"), default="small")
+        command.set_defaults(figure=name)
+
     command = verb("reproduce", "table-4.2", _table_4_2, "kidney: U-Net and deformed template, adults and children")
     command.add_argument("--out", required=True, metavar="DIR", help="where data, trainings and the table are kept")
     command.add_argument("--scale", choices=("small", "full"), default="small", help="small: under 40 minutes, 2 cores")
@@ -85,9 +97,7 @@ def add_commands(verb) -> None:
     command.add_argument("--first", type=int, default=0, metavar="SEED", help="of the first of them")
     command.add_argument("--out", default="out/failures", metavar="DIR", help="goes on with what it has")
 
-    command = verb(
-        "reproduce", "continuous", _continuous, "searches of functions whose minima are known"
-    )
+    command = verb("reproduce", "continuous", _continuous, "searches of functions whose minima are known")
     command.add_argument("--methods", nargs="+", metavar="NAME", help="ours by default")
     command.add_argument("--rivals", action="store_true", help="also Optuna's samplers")
     command.add_argument("--runs", type=int, default=10, help="searches by each method")
@@ -108,9 +118,18 @@ def _input_size(options, job: Job) -> None:
 
 
 def _table_3_1(options, job: Job) -> None:
-    from .table_3_1 import SCALES, describe, table_3_1
+    from .populations import SCALES
+    from .table_3_1 import describe, table_3_1
 
     print(describe(table_3_1(options.out, SCALES[options.scale], job)))
+
+
+def _transfer_figure(options, job: Job) -> None:
+    from . import few_shot, figure_3_7, figure_3_9
+    from .populations import SCALES
+
+    figure = {"figure-3.7": figure_3_7, "figure-3.9": figure_3_9, "few-shot": few_shot}[options.figure]
+    print(figure.draw(options.out, SCALES[options.scale], job))
 
 
 def _table_4_2(options, job: Job) -> None:
