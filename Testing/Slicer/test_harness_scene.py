@@ -180,13 +180,14 @@ def test_points_are_placed_dragged_and_deleted_in_a_slice_view(scene, slice_view
 
 
 def test_a_slice_view_can_be_looked_at(slice_view, volume, tmp_path):
+    from harness.views import SIZE
     from matplotlib.image import imread
 
     slice_view(volume, "Coronal").screenshot(tmp_path / "view.png")
     picture = imread(tmp_path / "view.png")
-    assert picture.shape[:2] == (400, 400)
-    middle = picture[200, 100:300].mean(axis=1)  # the patient's right, where i is small, is on the left
-    assert middle[0] < middle[100] < middle[-1]
+    assert picture.shape[:2] == SIZE
+    first, middle, last = picture[SIZE[1] // 2, SIZE[0] // 4 :: SIZE[0] // 4].mean(axis=1)
+    assert first < middle < last  # the patient's right, where i is small, is on the left
 
 
 def test_a_translucent_segment_is_seen_in_3d(scene, three_d_view, tmp_path):

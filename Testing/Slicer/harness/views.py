@@ -8,7 +8,7 @@ from trame_slicer.views import SliceView, ThreeDView
 from trame_slicer.views.render_scheduler import NoScheduleRendering
 from trame_slicer.views.threed_view import ViewDirection
 
-SIZE = (400, 400)  # pixels
+SIZE = (420, 420)  # pixels; two views above each other are as high as a panel
 
 
 class OffscreenSliceView:
