@@ -1,7 +1,7 @@
 """Table 3.1 of Bertrand 2019: a kidney network of adults taken to children, by each strategy.
 
 A U-Net is trained on simulated adults. Each strategy then has it and simulated children only; "children" starts from
-nothing, and "joint" has both populations, children drawn as often as adults. "Gated" is the best of the layers behind a
+nothing, and "joint" has both populations, children drawn as often as adults. "Gated" rows have layers behind a
 gate that keeps the network's own answer for adults, of whom it remembers mean and covariance of two sizes. Dice is of
 subjects that none has seen, on the working grid. Everything is simulated; the source's figures are of real volumes.
 """
@@ -21,7 +21,7 @@ from torch import nn
 
 from ..kidney.dataset import Volumes, joined
 from ..kidney.train import batch_of
-from ..kidney.transfer import EVERYWHERE, MISTAKEN, Tuned
+from ..kidney.transfer import EVERYWHERE, MISTAKEN, REMEMBERED, Tuned
 from ..simulation.randomisation import POPULATIONS
 from .populations import Populations, Scale, transferred
 from .rows import write_rows
@@ -37,6 +37,7 @@ STRATEGIES = (
     LAYERS,
     LAYERS + EVERYWHERE,
     LAYERS + EVERYWHERE + GUARDED,
+    REMEMBERED,
 )
 SOURCE = {"fine-tuning": (0.72, 0.72), LAYERS: (0.74, 0.73)}  # adults, children
 
@@ -93,7 +94,7 @@ def _one_seed(data: Populations, seed: int) -> Iterator[tuple[str, dict]]:
         guarded = name.endswith(GUARDED)
         result = transferred(data, name.removesuffix(GUARDED), seed, guarded=guarded)
         yield name, result
-        if name.endswith(EVERYWHERE):
+        if name in (LAYERS + EVERYWHERE, REMEMBERED):
             gated = gate_of(data, children)
             mixed = {
                 population: np.where(gated[population], result[population], of_adults[population]).tolist()

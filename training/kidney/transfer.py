@@ -8,6 +8,9 @@ Strategies for a U-Net, of which none needs the volumes that it was trained on:
     geometric, intensity, geometric + intensity
                             the network stays; the layers of `SlicerHPOLib.kidney.transfer` learn, the intensity layer
                             at the lowest level, or all "at all levels"
+    intensity, encoder remembered
+                            intensity layers on all that the encoder hands to the decoder, which is computed once, of
+                            some augmented copies of each volume
 
 A deformation network has "layers", those of `SlicerHPOLib.kidney.population`; what it says of adults stays to the bit.
 
@@ -30,7 +33,7 @@ from SlicerHPOLib.kidney.deformation import ADULT, CHILD, Deformation, Deformati
 from SlicerHPOLib.kidney.population import sizes
 from SlicerHPOLib.kidney.template import Template
 from SlicerHPOLib.kidney.transfer import AdaptedUNet
-from SlicerHPOLib.kidney.unet import Block, UNet, dice_loss
+from SlicerHPOLib.kidney.unet import Block, UNet, dice_loss, seen_box
 from torch import nn
 from torch.nn import functional
 
@@ -42,7 +45,15 @@ from .train import CHECKPOINT, TrainingPlan, batch_of, descend, occupancy
 from .train import loss_of as training_loss
 
 EVERYWHERE = " at all levels"
-ADDED = ("fixed convolutions", "geometric", "intensity", "geometric + intensity", "geometric + intensity" + EVERYWHERE)
+REMEMBERED = "intensity, encoder remembered"
+ADDED = (
+    "fixed convolutions",
+    "geometric",
+    "intensity",
+    "geometric + intensity",
+    "geometric + intensity" + EVERYWHERE,
+    REMEMBERED,
+)
 STRATEGIES = ("fine-tuning", *ADDED, "up to N", "from N")
 LAYERS = "layers"  # the strategy for a deformation network
 EVERY = 3  # phi of a deformation is compared at every so manyeth voxel, as in training
@@ -54,7 +65,8 @@ PANELS = {"training loss": {"loss": "C0-"}}
 class TransferPlan:
     """Everything that determines the adapted weights besides the network and the volumes.
 
-    strategy: see the module. guard: weight of the squared distance from the probabilities before the transfer.
+    strategy: see the module. guard: weight of the squared distance from the probabilities before the transfer. copies:
+    of each volume, where the encoder is remembered.
     """
 
     strategy: str
@@ -64,6 +76,7 @@ class TransferPlan:
     batch: int = 4
     augmentation: float = 1.0
     guard: float = 0.0
+    copies: int = 4
     seed: int = 0
     precision: str = "bfloat16"
 
@@ -139,8 +152,10 @@ def prepared(network: UNet | DeformationNetwork, strategy: str) -> nn.Module:
     if strategy == "fixed convolutions":
         return Tuned(network, with_convolutions(network))
     if strategy in ADDED:
-        levels = range(len(network.encoder.blocks)) if strategy.endswith(EVERYWHERE) else (-1,)
-        return AdaptedUNet(network, "geometric" in strategy, levels if "intensity" in strategy else ())
+        every = strategy == REMEMBERED or strategy.endswith(EVERYWHERE)
+        levels = range(len(network.encoder.blocks)) if every else (-1,)
+        levels = levels if "intensity" in strategy else ()
+        return AdaptedUNet(network, "geometric" in strategy, levels, handed=strategy == REMEMBERED)
     units = convolutions(network)
     partial = re.fullmatch(r"(up to|from) (\d+)", strategy)
     if partial is None:
@@ -227,14 +242,19 @@ def transfer(
             raise ValueError(
                 f"{out} holds a transfer by the plan {state['plan']}, not {described}. Use another folder."
             )
-    epochs = -(-plan.steps // plan.steps_per_epoch)
+    epochs, memory = -(-plan.steps // plan.steps_per_epoch), None
     for epoch in range(state["epoch"], epochs):
         started, losses = time.monotonic(), []
+        if plan.strategy == REMEMBERED and memory is None:
+            memory = remembered(before, volumes, plan)
         model.train()
         for step in range(epoch * plan.steps_per_epoch, min((epoch + 1) * plan.steps_per_epoch, plan.steps)):
             for group in optimizer.param_groups:
                 group["lr"] = cosine(plan.learning_rate, step, plan.steps, warm=max(1, plan.steps // 20))
-            losses.append(_step(plan, model, before, optimizer, volumes, step))
+            if memory is None:
+                losses.append(_step(plan, model, before, optimizer, volumes, step))
+            else:
+                losses.append(_step_from_memory(plan, model, optimizer, memory, step))
             job.progress(step / plan.steps, f"{plan.strategy}, epoch {epoch + 1} of {epochs}, loss {losses[-1]:.3f}")
         row = {"epoch": epoch + 1, "loss": float(np.mean(losses)), "seconds": time.monotonic() - started}
         state["curves"].append(row)
@@ -266,6 +286,49 @@ def _step(plan: TransferPlan, model, before: nn.Module, optimizer, volumes: Volu
     loss = loss_of(found, occupancy(distances[(..., *(slice(first, None, every) for first in some))]))
     if plan.guard:
         loss = loss + plan.guard * (_inside(found) - _inside(earlier)).square().mean()
+    return descend(loss, model, optimizer)
+
+
+@dataclass(frozen=True, eq=False)
+class Memory:
+    """What an encoder gives of a volume: the box (1, 1, d, h, w) that is seen and the truth there, the features of each
+    level, and the network's own probabilities."""
+
+    volume: torch.Tensor
+    truth: torch.Tensor
+    features: list[torch.Tensor]
+    before: torch.Tensor
+
+
+@torch.no_grad()
+def remembered(network: UNet, volumes: Volumes, plan: TransferPlan) -> list[Memory]:
+    """Of every volume, as many augmented copies as the plan says."""
+    memory = []
+    for copy_ in range(plan.copies):
+        for n in range(len(volumes)):
+            image, distances = batch_of(volumes, np.array([n]))
+            if plan.augmentation:
+                generator = torch.Generator().manual_seed((plan.seed << 32) + copy_ * len(volumes) + n)
+                image, distances = augment(image, distances, generator, plan.augmentation)
+            box = (..., *seen_box(image, network.encoder.plan))
+            image = image[box].contiguous(memory_format=torch.channels_last_3d)
+            with torch.autocast("cpu", torch.bfloat16, enabled=plan.precision == "bfloat16"):
+                features = network.encoder(image)
+                before = torch.sigmoid(network.decoded(features, image.shape[2:])) if plan.guard else image
+            memory.append(Memory(image, occupancy(distances[box]), features, before))
+    return memory
+
+
+def _step_from_memory(plan: TransferPlan, model: AdaptedUNet, optimizer, memory: list[Memory], step: int) -> float:
+    """One update by volumes each in a box of its own; returns the loss."""
+    loss = torch.zeros(())
+    for n in np.random.default_rng([plan.seed, step]).choice(len(memory), plan.batch):
+        seen = memory[n]
+        with torch.autocast("cpu", torch.bfloat16, enabled=plan.precision == "bfloat16"):
+            found = torch.sigmoid(model.decoded(seen.features, seen.volume))
+        loss = loss + loss_of(found, seen.truth) / plan.batch
+        if plan.guard:
+            loss = loss + plan.guard * (found.float() - seen.before.float()).square().mean() / plan.batch
     return descend(loss, model, optimizer)
 
 

@@ -5,7 +5,8 @@ A network that was trained on adults meets children. Two things differ: where an
     geometric layer    a matrix G of nine parameters (translation, rotation, log-scales) is predicted from the volume.
                        The network sees the volume pulled through G; its probabilities are pulled back through G^-1.
     intensity layer    for each feature map F of a level, a scale and a shift are predicted from the volume, and
-                       (1 + dK) F + db goes on. The source has it at the lowest level.
+                       (1 + dK) F + db goes on. The source has it at the lowest level. On what the encoder hands to the
+                       decoder alone, it learns without the encoder: that is computed once.
 
 Both predictions are zero at first: before it is trained, the adapted network gives the probabilities of the network it
 adapts, bit for bit. What was trained on adults stays: its weights are not learned, its normalisations not updated.
@@ -19,7 +20,7 @@ import torch
 from torch import nn
 
 from .transforms import centre_of, points_of, pose_matrix, sample, transform
-from .unet import Adaptation, UNet
+from .unet import OUTSIDE, Adaptation, UNet, placed, seen_box
 
 SHIFT, TURN, LOG_SCALE = 0.25, 0.5, 0.5  # what an output of 1 means: of the volume's width, radians, a factor of 1.6
 WIDTHS = (8, 16, 32)  # channels of the network that predicts from the volume
@@ -58,27 +59,27 @@ class GeometricLayer(nn.Module):
         return pose_matrix(torch.cat([SHIFT * width * shift, TURN * turn, LOG_SCALE * log_scale], 1), centre, centre)
 
 
-class IntensityLayer(nn.Module):
-    """Features (batch, channels, ...) and the volume that they are of -> the features, each map scaled and shifted."""
-
-    def __init__(self, channels: int, inputs: int = 1):
-        super().__init__()
-        self.predictor = Predictor(2 * channels, inputs)
-
-    def forward(self, features: torch.Tensor, volume: torch.Tensor) -> torch.Tensor:
-        scale, shift = self.predictor(volume).to(features.dtype)[:, :, None, None, None].chunk(2, dim=1)
-        return (1 + scale) * features + shift
-
-
-class IntensityLayers(nn.ModuleDict):
-    """An intensity layer at each of some levels, "0" for the finest; channels: of each level's features."""
+class IntensityLayers(nn.Module):
+    """Features of some levels and the volume that they are of -> the features, each map scaled and shifted by numbers
+    that one network predicts for all. channels: of each level's features, 0 for the finest level."""
 
     def __init__(self, channels: Mapping[int, int], inputs: int = 1):
-        super().__init__({str(level): IntensityLayer(count, inputs) for level, count in channels.items()})
+        super().__init__()
+        self.channels = dict(channels)
+        self.predictor = Predictor(2 * sum(self.channels.values()), inputs)
 
     def on(self, volume: torch.Tensor) -> Adaptation:
         """What the layers do to the features of a volume, see `unet.Encoder`."""
-        return lambda level, found: self[str(level)](found, volume) if str(level) in self else found
+        numbers = self.predictor(volume)[:, :, None, None, None].split([2 * n for n in self.channels.values()], dim=1)
+        of_level = dict(zip(self.channels, numbers, strict=True))
+
+        def adapt(level: int, features: torch.Tensor) -> torch.Tensor:
+            if level not in of_level:
+                return features
+            scale, shift = of_level[level].to(features.dtype).chunk(2, dim=1)
+            return (1 + scale) * features + shift
+
+        return adapt
 
 
 class AdaptedUNet(nn.Module):
@@ -87,13 +88,14 @@ class AdaptedUNet(nn.Module):
     Args:
         network: trained; it stays as it is, in training too.
         geometric: whether there is a geometric layer. intensity: levels of the encoder with an intensity layer, -1 for
-            the lowest.
+            the lowest. handed: whether these act on what the decoder is given of their level, instead of all that
+            follows.
 
     Raises:
         ValueError: a level that the network does not have, or no layer at all.
     """
 
-    def __init__(self, network: UNet, geometric: bool = True, intensity: Sequence[int] = (-1,)):
+    def __init__(self, network: UNet, geometric: bool = True, intensity: Sequence[int] = (-1,), handed: bool = False):
         super().__init__()
         widths = network.encoder.plan.widths
         if outside := [level for level in intensity if not -len(widths) <= level < len(widths)]:
@@ -102,8 +104,9 @@ class AdaptedUNet(nn.Module):
             raise ValueError("An adapted network needs a geometric layer, or an intensity layer at some level.")
         self.network = network.requires_grad_(False).eval()
         self.geometric = GeometricLayer() if geometric else None
+        self.handed = handed
         levels = sorted({level % len(widths) for level in intensity})
-        self.intensity = IntensityLayers({level: widths[level] for level in levels})
+        self.intensity = IntensityLayers({level: widths[level] for level in levels}) if levels else None
 
     def forward(self, volume: torch.Tensor) -> torch.Tensor:
         """See the class."""
@@ -120,7 +123,16 @@ class AdaptedUNet(nn.Module):
         return self
 
     def _scores(self, volume: torch.Tensor) -> torch.Tensor:
-        return self.network(volume, self.intensity.on(volume))
+        if not self.handed:
+            return self.network(volume, self.intensity.on(volume) if self.intensity else None)
+        box = seen_box(volume, self.network.encoder.plan)
+        inner = volume[(..., *box)]
+        return placed(self.decoded(self.network.encoder(inner), inner), box, volume.shape[2:], OUTSIDE)
+
+    def decoded(self, features: Sequence[torch.Tensor], volume: torch.Tensor) -> torch.Tensor:
+        """Scores of a volume of whose levels the encoder has given these features, intensity layers on them."""
+        adapt = self.intensity.on(volume)
+        return self.network.decoded([adapt(level, found) for level, found in enumerate(features)], volume.shape[2:])
 
     @property
     def added(self) -> int:

@@ -146,8 +146,11 @@ class UNet(nn.Module):
     def forward(self, volume: torch.Tensor, adapt: Adaptation | None = None) -> torch.Tensor:
         box = seen_box(volume, self.encoder.plan)
         inner = volume[(..., *box)]
-        scores = upsample(self.head(self.decoder(self.encoder(inner, adapt))), inner.shape[2:])
-        return placed(scores, box, volume.shape[2:], OUTSIDE)
+        return placed(self.decoded(self.encoder(inner, adapt), inner.shape[2:]), box, volume.shape[2:], OUTSIDE)
+
+    def decoded(self, features: list[torch.Tensor], size: tuple[int, ...]) -> torch.Tensor:
+        """Scores (batch, 1, *size) of the encoder's features of a volume of that size."""
+        return upsample(self.head(self.decoder(features)), size)
 
 
 def seen_box(volume: torch.Tensor, parameters: UNetParameters) -> tuple[slice, slice, slice]:

@@ -2,7 +2,7 @@ import hypothesis.strategies as st
 import pytest
 import torch
 from hypothesis import given, settings
-from SlicerHPOLib.kidney.transfer import AdaptedUNet, IntensityLayer, pulled
+from SlicerHPOLib.kidney.transfer import AdaptedUNet, IntensityLayers, pulled
 from SlicerHPOLib.kidney.transforms import centre_of, points_of, pose_matrix
 from SlicerHPOLib.kidney.unet import REFERENCE, UNet, UNetParameters
 
@@ -51,7 +51,7 @@ def test_training_changes_the_layers_and_nothing_of_the_network(parameters):
     assert losses[-1] < losses[0]
     for name, value in model.network.state_dict().items():  # running statistics too
         assert torch.equal(value, before[name]), name
-    for layer in (model.geometric, *model.intensity.values()):
+    for layer in (model.geometric, model.intensity):
         assert layer.predictor[-1].weight.any()
 
 
@@ -103,12 +103,25 @@ def test_the_network_sees_the_pulled_volume_and_answers_in_the_given_one():
     assert ((found > 0.5) != (expected > 0.5)).float().mean() < 0.004
 
 
-def test_an_intensity_layer_scales_and_shifts_each_map():
-    layer = IntensityLayer(3)
+def test_intensity_layers_scale_and_shift_each_map_of_their_levels():
+    layers = IntensityLayers({0: 1, 2: 3})
     with torch.no_grad():
-        layer.predictor[-1].bias.copy_(torch.tensor([1.0, 0.0, -1.0, 0.0, 2.0, 3.0]))
-        found = layer(torch.ones(2, 3, 4, 4, 4), volumes())
-    assert torch.equal(found[:, :, 0, 0, 0], torch.tensor([[2.0, 3.0, 3.0]] * 2))
+        layers.predictor[-1].bias.copy_(torch.tensor([4.0, 5.0, 1.0, 0.0, -1.0, 0.0, 2.0, 3.0]))
+        adapt = layers.on(volumes())
+        found = [adapt(level, torch.ones(2, channels, 4, 4, 4)) for level, channels in enumerate((1, 2, 3))]
+    assert [f[0, :, 0, 0, 0].tolist() for f in found] == [[10.0], [1.0, 1.0], [2.0, 3.0, 3.0]]
+
+
+def test_layers_on_what_the_decoder_is_given_leave_the_encoder_as_it_is():
+    model = adapted(geometric=False, intensity=(0, 1, 2), handed=True).eval()
+    with torch.no_grad():
+        expected = torch.sigmoid(model.network(volumes()))
+        assert torch.equal(model(volumes()), expected)
+        model.intensity.predictor[-1].bias += 0.3
+        changed = model(volumes())
+        features = model.network.encoder(volumes())
+    torch.testing.assert_close(torch.sigmoid(model.decoded(features, volumes())).detach(), changed)
+    assert not torch.allclose(changed, expected)
 
 
 def test_few_weights_are_added_to_the_reference():

@@ -7,7 +7,7 @@ from SlicerHPOLib.kidney.unet import LIGHT, REFERENCE, UNet, UNetParameters
 from training.experiments import few_shot, figure_3_7, figure_3_9, populations
 from training.experiments.populations import Populations, Scale
 from training.experiments.table_3_1 import GATED, STRATEGIES, describe, gate_of, table_3_1
-from training.kidney.transfer import EVERYWHERE, added_weights
+from training.kidney.transfer import EVERYWHERE, REMEMBERED, added_weights
 
 NETWORK = UNetParameters(base=2, levels=2, strided=True, dropout=0.0, instance=True)
 TINY = Scale(
@@ -27,9 +27,9 @@ def rows(folder):
 
 
 def test_every_row_is_measured_and_a_second_call_trains_nothing(folder, rows, monkeypatch):
-    layers = "geometric + intensity" + EVERYWHERE
     expected = ["adults", "children", "joint", *STRATEGIES]
-    expected.insert(expected.index(layers) + 1, layers + GATED)
+    for gated in ("geometric + intensity" + EVERYWHERE, REMEMBERED):
+        expected.insert(expected.index(gated) + 1, gated + GATED)
     by_name = {row.strategy: row for row in rows}
     assert list(by_name) == expected
     assert all(0 <= row.dice_adults <= 1 and 0 <= row.dice_children <= 1 for row in rows)
@@ -55,7 +55,7 @@ def test_gated_answers_are_those_of_the_network_or_of_its_layers(folder):
 @pytest.mark.usefixtures("rows")
 def test_figures_share_the_trainings_of_the_table(folder, monkeypatch):
     text = figure_3_9.draw(folder, TINY)
-    assert text.count("\n") == len(STRATEGIES) + 5 and (folder / "figure-3.9.png").stat().st_size > 10_000
+    assert text.count("\n") == len(STRATEGIES) + 6 and (folder / "figure-3.9.png").stat().st_size > 10_000
     text = figure_3_7.draw(folder, TINY)
     assert "| up to 1 |" in text and "| from 7 |" in text and (folder / "figure-3.7.png").exists()
     text = few_shot.draw(folder, TINY)

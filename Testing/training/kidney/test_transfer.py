@@ -9,7 +9,18 @@ from SlicerHPOLib.kidney.unet import REFERENCE, UNet, UNetParameters
 
 from training.kidney.dataset import EMPTY, STEPS, Volumes
 from training.kidney.train import trained
-from training.kidney.transfer import ADDED, LAYERS, TransferPlan, convolutions, dice_of, prepared, sizes_of, transfer
+from training.kidney.transfer import (
+    ADDED,
+    LAYERS,
+    REMEMBERED,
+    TransferPlan,
+    convolutions,
+    dice_of,
+    prepared,
+    remembered,
+    sizes_of,
+    transfer,
+)
 
 SIZE = 16
 NETWORK = UNetParameters(base=4, levels=2, strided=True, dropout=0.0)
@@ -150,3 +161,14 @@ def test_a_gate_without_adults_remembers_those_of_the_network_that_it_came_with(
     assert torch.equal(again.gate.means, knowing.gate.means) and torch.equal(
         again.gate.threshold, knowing.gate.threshold
     )
+
+
+def test_a_remembered_encoder_gives_the_answers_of_one_that_is_asked_again(source):
+    plan = replace(PLAN, strategy=REMEMBERED, steps=2, copies=1)
+    dark = volumes(4, bright=0.7, seed=1)
+    model = transfer(source, dark, plan)
+    for n, memory in enumerate(remembered(source, dark, plan)):
+        assert memory.volume.shape == (1, 1, SIZE, SIZE, SIZE)  # noise everywhere: all is seen
+        with torch.no_grad():
+            again = model(torch.from_numpy(dark.images[n : n + 1]).float()[:, None] / 255)
+            torch.testing.assert_close(torch.sigmoid(model.decoded(memory.features, memory.volume)), again)
