@@ -72,7 +72,8 @@ def test_the_gate_is_fishers_discriminant(seed, apart):
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
     rng = np.random.default_rng(seed)
-    mixing = rng.normal(size=(2, 2)) + 2 * np.eye(2)
+    angle, scales = rng.uniform(0, np.pi), rng.uniform(1, 3, 2)
+    mixing = scales[:, None] * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     adults = rng.normal(size=(200, 2)) @ mixing
     children = rng.normal(size=(200, 2)) @ mixing - apart
     gate = Gate()
