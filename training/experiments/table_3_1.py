@@ -67,40 +67,33 @@ def table_3_1(out: str | Path, scale: Scale, job: Job = Job()) -> list[Row]:
 
 
 def results(data: Populations) -> dict[str, list[dict]]:
-    """For each row the results of the seeds."""
-    found: dict[str, list[dict]] = {}
+    """For each row the results of the seeds; one alone for the networks that are trained once."""
+    adults = data.result("adults", lambda: (as_it_is(data.source), {"added": 0, "epoch_s": np.nan}))
+    found: dict[str, list[dict]] = {"adults": [adults]}
     for seed in range(data.scale.seeds):
-        for name, result in _one_seed(data, seed):
+        for name, result in _one_seed(data, seed, adults):
             found.setdefault(name, []).append(result)
-    return found
+    both = data.trained("joint", lambda: joined([data.adults, data.children(0)]), as_it_is, children=0.5)
+    return found | {"joint": [both]}
 
 
-def _one_seed(data: Populations, seed: int) -> Iterator[tuple[str, dict]]:
-    """The results of a seed by row; those of adults and of both populations together are the same for all."""
+def as_it_is(network: UNet) -> nn.Module:
+    """Volumes -> probabilities."""
+    return Tuned(network, []).eval()
 
-    def nothing_learns(network: UNet) -> nn.Module:
-        return Tuned(network, []).eval()
 
-    of_adults = data.result("adults", lambda: (nothing_learns(data.source), {"added": 0, "epoch_s": np.nan}))
-    yield "adults", of_adults
+def _one_seed(data: Populations, seed: int, adults: dict) -> Iterator[tuple[str, dict]]:
+    """The results of a seed by row; adults: those of the network that is adapted."""
     children = data.children(seed)
-    short = {"steps": data.scale.transfer_steps, "children": None}
-    yield (
-        "children",
-        data.trained(f"seed-{seed}/children", lambda: children, nothing_learns, seed=seed, **short),
-    )
-    yield "joint", data.trained("joint", lambda: joined([data.adults, data.children(0)]), nothing_learns, children=0.5)
+    short = {"steps": data.scale.steps // 4, "seed": seed}
+    yield "children", data.trained(f"seed-{seed}/children", lambda: children, as_it_is, **short)
     for name in STRATEGIES:
-        guarded = name.endswith(GUARDED)
-        result = transferred(data, name.removesuffix(GUARDED), seed, guarded=guarded)
+        result = transferred(data, name.removesuffix(GUARDED), seed, guarded=name.endswith(GUARDED))
         yield name, result
         if name in (LAYERS + EVERYWHERE, REMEMBERED):
-            gated = gate_of(data, children)
-            mixed = {
-                population: np.where(gated[population], result[population], of_adults[population]).tolist()
-                for population in POPULATIONS
-            }
-            yield name + GATED, mixed | {"added": result["added"], "epoch_s": result["epoch_s"]}
+            taken = gate_of(data, children)
+            mixed = {name: np.where(taken[name], result[name], adults[name]).tolist() for name in POPULATIONS}
+            yield name + GATED, result | mixed
 
 
 def gate_of(data: Populations, children: Volumes) -> dict[str, np.ndarray]:

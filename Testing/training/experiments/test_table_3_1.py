@@ -27,7 +27,7 @@ def rows(folder):
 
 
 def test_every_row_is_measured_and_a_second_call_trains_nothing(folder, rows, monkeypatch):
-    expected = ["adults", "children", "joint", *STRATEGIES]
+    expected = ["adults", "children", *STRATEGIES, "joint"]
     for gated in ("geometric + intensity" + EVERYWHERE, REMEMBERED):
         expected.insert(expected.index(gated) + 1, gated + GATED)
     by_name = {row.strategy: row for row in rows}
