@@ -74,6 +74,10 @@ def add_commands(verb) -> None:
     command.add_argument("--precision", choices=("float32", "bfloat16"), default="bfloat16")
     command.add_argument("--threads", type=int, help="of the CPU")
 
+    command = verb("average", TASK, _average, "take the mean of trainings that went on from one another")
+    command.add_argument("--runs", required=True, nargs="+", metavar="DIR", help="folders of trainings")
+    command.add_argument("--out", required=True, metavar="DIR")
+
     command = verb("transfer", TASK, _transfer, "take a trained network to another population")
     command.add_argument("--source", required=True, metavar="NAME|DIR", help="a model, or the folder of a training")
     command.add_argument(
@@ -185,6 +189,12 @@ def _train(options, job: Job) -> None:
     pool = options.pool if options.method == "unet" else 1  # the others pool in the network
     plan = fields_of(TrainingPlan, options, network=network, dense_weight=weight, pool=pool)
     print(train(load(*options.data), options.out, plan, template, job, options.initial, options.first_look))
+
+
+def _average(options, job: Job) -> None:
+    from .train import average
+
+    print(average(options.runs, options.out))
 
 
 def _transfer(options, job: Job) -> None:

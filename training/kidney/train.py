@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -202,10 +203,35 @@ def trained(run: str | Path) -> tuple[UNet | DeformationNetwork, dict]:
     return network.eval(), state
 
 
+def average(runs: Sequence[str | Path], out: str | Path) -> Path:
+    """Write a training whose weights are the mean of those of others that went on from one another: between two such,
+    the loss has no barrier (Wortsman et al. 2022, model soups).
+
+    Raises:
+        ValueError: fewer than two, they are of different networks, or `out` holds a training.
+    """
+    if len(runs) < 2:
+        raise ValueError(f"A mean is of two trainings or more; given is {', '.join(map(str, runs)) or 'none'}.")
+    path = Path(out) / CHECKPOINT
+    if path.exists():
+        raise ValueError(f"{out} holds a training. Use another folder or delete it.")
+    networks, states = zip(*map(trained, runs), strict=True)
+    weights = [network.state_dict() for network in networks]
+    if any(other["plan"]["network"] != states[-1]["plan"]["network"] for other in states):
+        raise ValueError(f"{', '.join(map(str, runs))} hold trainings of different networks: they have no mean.")
+    mean = {name: sum(each[name] for each in weights) / len(weights) for name in weights[0]}
+    networks[-1].load_state_dict(mean)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    state = states[-1] | {"averaged": [stage(each) for each in states]}
+    save_checkpoint(path, networks[-1], torch.optim.SGD(networks[-1].parameters()), state)
+    return path
+
+
 def stage(state: dict) -> dict:
-    """What a checkpoint's state says of its training: plan, volumes, and hours."""
+    """What a checkpoint's state says of its training: plan, volumes, hours, and of how many it is the mean."""
     hours = sum(row["seconds"] for row in state["curves"]) / 3600
-    return {"plan": state["plan"], "volumes": state["volumes"], "hours": round(hours, 2)}
+    described = {"plan": state["plan"], "volumes": state["volumes"], "hours": round(hours, 2)}
+    return described | ({"mean_of": len(state["averaged"])} if "averaged" in state else {})
 
 
 def split(volumes: Volumes, plan: TrainingPlan) -> tuple[Volumes, Volumes]:

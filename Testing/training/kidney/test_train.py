@@ -13,12 +13,14 @@ from training.kidney.dataset import EMPTY, STEPS, Volumes
 from training.kidney.train import (
     CHECKPOINT,
     TrainingPlan,
+    average,
     draw_weights,
     learning_rate,
     loss_of,
     occupancy,
     seen_from_several_distances,
     train,
+    trained,
     validate,
 )
 
@@ -193,3 +195,21 @@ def test_the_second_look_learns_from_a_mean_of_maps_that_lies_where_each_does():
     assert dice.min() > 0.9
     again = seen_from_several_distances(Network(), images, np.random.default_rng(1))
     assert not torch.equal(again, mean)  # other distances
+
+
+def test_a_mean_of_trainings_has_the_mean_of_their_weights(tmp_path):
+    data, first = volumes(12), tmp_path / "first"
+    train(data, first, PLAN, TEMPLATE)
+    train(data, tmp_path / "second", replace(PLAN, seed=1), TEMPLATE, initial=first)
+    path = average([first, tmp_path / "second"], tmp_path / "mean")
+    one, two, mean = (trained(folder)[0].state_dict() for folder in (first, tmp_path / "second", path.parent))
+    for name, value in mean.items():
+        torch.testing.assert_close(value, ((one[name] + two[name]) / 2).to(value.dtype))
+    assert len(trained(path.parent)[1]["averaged"]) == 2
+    with pytest.raises(ValueError, match="two trainings or more"):
+        average([first], tmp_path / "other")
+    with pytest.raises(ValueError, match="holds a training"):
+        average([first, first], path.parent)
+    train(data, tmp_path / "net", replace(PLAN, network=TINY))
+    with pytest.raises(ValueError, match="different networks"):
+        average([first, tmp_path / "net"], tmp_path / "other")
