@@ -115,6 +115,7 @@ def add_commands(verb) -> None:
     command.add_argument("--masks", metavar="DIR", help="folder of kidney masks to take the shapes from")
     command.add_argument("--plain", action="store_true", help="subjects of a plainer simulation, never trained on")
     command.add_argument("--method", choices=("deformation", "unet", "classical"), default="deformation")
+    command.add_argument("--population", choices=("auto", "adult", "child"), default="auto")
     command.add_argument("--clicks", action="store_true", help="run the click robot too")
 
     command = verb("deploy", TASK, _deploy, "calibrate, measure and write the bundle with its model card")
@@ -254,7 +255,7 @@ def _evaluate(options, job: Job) -> None:
             job.progress(0.4 + 0.3 * n / len(cases), "segmenting")
             yield case
 
-    found = report(answers(segmenter, watched(), options.method), segmenter.least_confidence)
+    found = report(answers(segmenter, watched(), options.method, options.population), segmenter.least_confidence)
     subjects = "subjects of the plain simulation" if options.plain else "simulated subjects"
     print(describe(f"{subjects}, {options.method}", found))
     if options.clicks:

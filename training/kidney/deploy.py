@@ -31,6 +31,11 @@ from .evaluate import (
 from .train import stage, trained
 
 FINE = ("template_phi", "child.template_change")  # lengths in mm, that a byte is too coarse for
+POPULATIONS_TEXT = (
+    "Children have layers of their own (section 3.3): their features are scaled and shifted, pose, modes and template "
+    "corrected; without them it is the network of all. By the sizes of kidney and field of view a volume is taken for "
+    "a child's where that is likely enough that 2.5 % of adults would be; it can be said otherwise."
+)
 INTENDED_USE = (
     "Research and development. Not a medical device, not for clinical use: it was trained on simulated ultrasound only."
 )
@@ -91,8 +96,12 @@ def deploy(
     least = least_confidence(list(answers(segmenter, cases)))
     test_cases: list[Case] = list(watched(simulated_cases(test, TEST_SEED), 0.3, 0.6, 3 * test))
     by_method = {method: report(answers(segmenter, test_cases, method), least) for method in ("deformation", "unet")}
-    with_kidney = [case for case in test_cases if case.group != EMPTY][:clicks]
-    click_curves = clicked(segmenter, with_kidney) if clicks else []
+    with_kidney = [case for case in test_cases if case.group != EMPTY]
+    for population in network.populations:
+        by_method[f"deformation, each as {population}"] = report(
+            answers(segmenter, with_kidney, population=population), least
+        )
+    click_curves = clicked(segmenter, with_kidney[:clicks]) if clicks else []
 
     manifest = {
         "name": name,
@@ -158,6 +167,7 @@ def model_card(manifest: dict, weights: int, by_method: dict[str, list[Report]],
         "learning and transfer learning: applications to medical imaging, 2019, section 4.3). A first look gives a "
         "dense map, whose moments are a first pose; a second one, in the template's frame, gives the rest.",
         f"`{json.dumps(manifest['architecture'])}`",
+        *([POPULATIONS_TEXT] if manifest["architecture"]["adapted"] else []),
         "Confidence: the Dice that the second look expects to reach, learned from what it reached. Below "
         f"{manifest['decision']['least_confidence']:g} it is said that there may be no kidney; calibrated on simulated "
         "volumes with and without one.",

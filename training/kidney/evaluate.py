@@ -6,6 +6,7 @@ true capsule at those voxels. What users run is what is measured: `KidneySegment
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import repeat
@@ -82,16 +83,20 @@ def _plain_case(group: str, index: int, seed: int) -> Case:
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """What a model said of a case; without a kidney, score is None. refused: nothing was found."""
+    """What a model said of a case; without a kidney, score is None. population: that it was taken for, if the model
+    tells them apart. refused: nothing was found."""
 
     group: str
     score: Score | None
     least_jacobian: float
     confidence: float
+    population: str | None = None
     refused: bool = False
 
 
-def answers(segmenter: KidneySegmenter, cases: Iterable[Case], method: str = "deformation") -> Iterator[Answer]:
+def answers(
+    segmenter: KidneySegmenter, cases: Iterable[Case], method: str = "deformation", population: str = "auto"
+) -> Iterator[Answer]:
     """What the model finds in each case; the classical method is shown the true middle."""
     for case in cases:
         there = case.phi_mm > 0
@@ -100,13 +105,13 @@ def answers(segmenter: KidneySegmenter, cases: Iterable[Case], method: str = "de
             middle = np.argwhere(there).mean(0) if there.any() else (np.array(case.image.shape) - 1) / 2
             seed_point = tuple(case.image.ras_of(middle[::-1]))
         try:
-            found = segmenter.segment(case.image, method=method, seed_point_mm=seed_point)
+            found = segmenter.segment(case.image, method=method, seed_point_mm=seed_point, population=population)
         except SegmentationError:
             nothing = score(np.zeros_like(there), there, case.image.spacing_mm) if there.any() else None
             yield Answer(case.group, nothing, np.nan, 0.0, refused=True)
             continue
         value = score(found.mask > 0, there, case.image.spacing_mm) if there.any() else None
-        yield Answer(case.group, value, found.least_jacobian, found.confidence)
+        yield Answer(case.group, value, found.least_jacobian, found.confidence, found.population)
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,6 +128,7 @@ class Report:
     least_jacobian: float
     confidence_error: float  # mean distance of the confidence from the Dice reached, 0 where there is no kidney
     warned: float  # part of the volumes with a warning of low confidence, or refused
+    as_children: float = math.nan  # part that was taken for children, by a model that tells populations apart
 
     def as_json(self) -> dict:
         """The figures of a model card."""
@@ -158,6 +164,7 @@ def report(found: Iterable[Answer], least_confidence: float) -> list[Report]:
                 min((a.least_jacobian for a in own if not a.refused), default=np.nan),
                 float(np.mean([abs(a.confidence - (a.score.dice if a.score else 0.0)) for a in own])),
                 float(np.mean([a.refused or a.confidence < least_confidence for a in own])),
+                float(np.mean([a.population == "child" for a in own])) if any(a.population for a in own) else math.nan,
             )
         )
     return reports
@@ -167,7 +174,8 @@ def describe(title: str, reports: Sequence[Report]) -> str:
     """A table to print."""
     lines = [
         f"{title}",
-        "            n   Dice  worst  HD95 mm  surface Dice  pieces  least Jacobian  confidence error  warned",
+        "            n   Dice  worst  HD95 mm  surface Dice  pieces  least Jacobian  confidence error  warned"
+        "  as children",
     ]
     for r in reports:
         cells = [f"{r.dice:6.3f}", f"{r.worst_dice:6.3f}", f"{r.hausdorff95_mm:8.1f}", f"{r.surface_dice:13.3f}"]
@@ -175,7 +183,8 @@ def describe(title: str, reports: Sequence[Report]) -> str:
         sound = (
             f"{r.most_components or '-':>7} {r.least_jacobian:15.3f} {r.confidence_error:17.3f} {100 * r.warned:5.0f} %"
         )
-        lines.append(f"  {r.group:6} {r.count:5} {' '.join(cells)} {sound}")
+        children = "-" if math.isnan(r.as_children) else f"{100 * r.as_children:.0f} %"
+        lines.append(f"  {r.group:6} {r.count:5} {' '.join(cells)} {sound} {children:>12}")
     return "\n".join(lines)
 
 

@@ -29,8 +29,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from SlicerHPOLib.job import Job
-from SlicerHPOLib.kidney.deformation import ADULT, CHILD, Deformation, DeformationNetwork, heaviside
+from SlicerHPOLib.kidney.deformation import Deformation, DeformationNetwork, heaviside
 from SlicerHPOLib.kidney.population import sizes
+from SlicerHPOLib.kidney.request import ADULT, CHILD
 from SlicerHPOLib.kidney.template import Template
 from SlicerHPOLib.kidney.transfer import AdaptedUNet
 from SlicerHPOLib.kidney.unet import Block, UNet, dice_loss, seen_box

@@ -31,11 +31,12 @@ def maximise(score: Score, space: Space, known: Sequence[Configuration], rng: np
     All climbers step together, each to its best neighbour, so that a step is one call of `score`.
 
     Args:
-        score: of configurations (list) to (n,); -inf for those that must not be chosen.
+        score: of configurations (list) to (n,); -inf for those that must not be chosen. known: climbed from whatever
+            their score is: what was tried already must not be chosen, but its neighbourhood is where tops are narrow.
     """
     start = [*known, *space.sample(rng, DRAWS)]
     values = score(start)
-    order = np.argsort(-values, kind="stable")[:CLIMBERS]
+    order = [*range(len(known)), *(len(known) + np.argsort(-values[len(known) :], kind="stable")[:CLIMBERS])]
     climbers = [(values[n], start[n]) for n in order]
     climbing = list(range(len(climbers)))
     for _ in range(STEPS):

@@ -25,6 +25,7 @@ from torch.nn import functional
 
 from .moments import principal_pose, rms_size_mm
 from .population import DeformationLayers, Gate, sizes
+from .request import ADULT, CHILD
 from .template import Template
 from .transforms import (
     centre_of,
@@ -48,7 +49,6 @@ VELOCITY_MM, RESIDUAL_MM, RESIDUAL_TURN, RESIDUAL_SCALE = 2.0, 5.0, 0.3, 0.2  # 
 LARGEST_LOG_SCALE, LARGEST_MODE = 0.9, 3.0  # heads saturate at a factor of 2.5, and at 3 standard deviations
 TEMPLATE_KEYS = ("template_phi", "template_modes", "template_spacing_mm")
 LOOK = UNetParameters(base=8, levels=3, strided=True, dropout=0.0, instance=True)
-ADULT, CHILD = "adult", "child"
 ADAPTED_HIDDEN = 32  # width of the head that corrects pose and modes for another population
 POSES = ("moments", "regressed", "none")
 

@@ -41,6 +41,20 @@ def test_a_known_configuration_on_a_narrow_peak_is_climbed_from():
     assert maximise(narrow, SPACE, [peak | {"c": 51}], np.random.default_rng(0)) == peak
 
 
+def test_beside_what_was_tried_already_a_narrow_top_is_found():
+    space = Space(tuple(Continuous(f"x{n}", 0, 1) for n in range(6)))
+    tried = {f"x{n}": 0.5 for n in range(6)}
+    top = np.full(6, 0.5) + 0.03 * np.eye(6)[2]
+
+    def gain(configurations):  # as is expected: a top beside what is known, where nothing is gained, and far corners
+        far = ((space.encode(configurations) - top) ** 2).sum(1)
+        return np.where([c == tried for c in configurations], -np.inf, np.exp(-far / 0.02**2) + 0.1 * far)
+
+    for seed in range(3):
+        found = maximise(gain, space, [tried], np.random.default_rng(seed))
+        assert gain([found])[0] > 0.99
+
+
 def test_what_must_not_be_chosen_is_not_chosen():
     def limited(configurations):
         return np.where([c["c"] <= 20 for c in configurations], score(configurations), -np.inf)
