@@ -214,15 +214,18 @@ def _transfer(options, job: Job) -> None:
     if options.threads:
         torch.set_num_threads(options.threads)
     bundle, stages, run = None, [], Path(options.out)
+    volumes, adults = load(*options.data), load(*options.adults) if options.adults else None
     if (Path(options.source) / CHECKPOINT).is_file():
         network, state = trained(options.source)
         stages = [*state["before"], stage(state)]
     else:
         bundle = read_bundle(find_bundle(options.source))
-        network, run = KidneySegmenter.load(bundle).network, run.with_name(f"{run.name}-training")
+        segmenter, run = KidneySegmenter.load(bundle), run.with_name(f"{run.name}-training")
+        network, size = segmenter.network, volumes.images.shape[-1]
+        if size != segmenter.size:
+            raise ValueError(f"The model works on {segmenter.size}^3 voxels, the volumes have {size}^3: make them so.")
     deforms = isinstance(network, DeformationNetwork)
     options.strategy = options.strategy or (LAYERS if deforms else "geometric + intensity")
-    volumes, adults = load(*options.data), load(*options.adults) if options.adults else None
     if (kidneys := int((volumes.population != EMPTY).sum())) < 2:
         print(f"warning: {kidneys} kidney is little to learn from; the result may suit that one only")
     if deforms and adults is None and not (network.plan.adapted and bool(network.gate.means.any())):
