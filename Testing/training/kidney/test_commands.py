@@ -40,10 +40,18 @@ def folders(tmp_path_factory):
     root = tmp_path_factory.mktemp("kidney")
     torch.manual_seed(0)
     manifest = {
-        "name": "tiny", "task": TASK, "summary": "Random weights.", "architecture": asdict(PLAN),
-        "input": {"spacings_mm": [4.0], "size": SIZE}, "decision": {"least_confidence": 0.5},
-        "training": {"stages": []}, "metrics": {}, "licence": "Apache-2.0", "attributions": [], "intended_use": "Not for clinical use.",
-    }  # fmt: skip
+        "name": "tiny",
+        "task": TASK,
+        "summary": "Random weights.",
+        "architecture": asdict(PLAN),
+        "input": {"spacings_mm": [4.0], "size": SIZE},
+        "decision": {"least_confidence": 0.5},
+        "training": {"stages": []},
+        "metrics": {},
+        "licence": "Apache-2.0",
+        "attributions": [],
+        "intended_use": "Not for clinical use.",
+    }
     network = DeformationNetwork(PLAN, TEMPLATE)
     for weights in network.second_look.parameters():
         weights.data += 0.05 * torch.randn(weights.shape)
