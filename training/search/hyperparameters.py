@@ -26,8 +26,9 @@ from .kernel import Kernel, Prior
 
 Transform = Callable[[np.ndarray], tuple[np.ndarray, float]]
 
-# Standardised losses have variance 1; noise is expected small, and is never so small that K is near singular.
-VARIANCE_AND_NOISE = Prior(np.log([1.0, 1e-3]), np.array([1.0, 1.7]))
+# Standardised losses have variance 1. Noise may be anything from that of trainings to none, as of a formula: where it
+# is taken as larger than it is, the best is not searched as closely as it could be. K is never near singular.
+VARIANCE_AND_NOISE = Prior(np.log([1.0, 1e-5]), np.array([1.0, 3.0]))
 LEAST_NOISE = 1e-6
 STARTS = 3
 OPTIONS = {"maxfun": 60}
