@@ -103,8 +103,8 @@ class BayesianHyperband(Combination):
         return set()
 
     def choose(self, resource: int) -> Configuration | None:
-        """See above; at random until there are results."""
-        if len(self.known()) < LEAST_RESULTS:
+        """See above; at random on the first rung, which costs about a full training and shows how losses are spread."""
+        if self.trials.next_number < self.round[0][0].trainings or len(self.known()) < LEAST_RESULTS:
             return self.trials.unused_at_random()
         self._follow()
         if not self.listed:

@@ -50,6 +50,13 @@ def test_it_finds_better_ones_than_hyperband_for_the_same_budget():
     assert means[0] < means[1] / 2
 
 
+def test_the_first_rung_is_hyperbands_and_what_comes_then_is_not():
+    table = a_table()
+    ours, hyperbands = (run(kind(SPACE, 9, seed=1), table, 30) for kind in (BayesianHyperband, Hyperband))
+    assert ours[:13] == hyperbands[:13]  # 9 at the start, and 3 and 1 of them that go on
+    assert [s.configuration for s in ours[13:18]] != [s.configuration for s in hyperbands[13:18]]
+
+
 def test_what_the_source_draws_after_a_round_is_better_than_random():
     table = a_table()
     search = SourceCombination(SPACE, 9)
