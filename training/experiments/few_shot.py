@@ -9,14 +9,14 @@ import numpy as np
 from SlicerHPOLib.files import replacing
 from SlicerHPOLib.job import Job
 
-from ..kidney.transfer import EVERYWHERE
+from ..kidney.transfer import REMEMBERED
 from ..plots import BLUE, VERMILLION
 from ..simulation.randomisation import POPULATIONS
 from .populations import Populations, Scale, transferred
 from .rows import write_rows
 
 COUNTS = (2, 5, 10, 20, 50)
-STRATEGIES = {"fine-tuning": BLUE, "geometric + intensity" + EVERYWHERE: VERMILLION}
+STRATEGIES = {"fine-tuning": BLUE, REMEMBERED: VERMILLION}
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ def draw(out: str | Path, scale: Scale, job: Job = Job()) -> str:
     data = Populations(out, scale, job)
     found = {
         name: {population: np.concatenate([one[population] for one in each]) for population in POPULATIONS}
-        for name, each in results(data).items()
+        for name, each in list(results(data))[-1].items()
     }
     with replacing(data.out / "figure-3.9.png") as temporary:
         _figure(found).savefig(temporary, dpi=120)

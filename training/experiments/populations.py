@@ -6,9 +6,7 @@ on are of neither. Everything is on the working grid, and kept in a folder, wher
 
 from __future__ import annotations
 
-import csv
 import json
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -22,7 +20,7 @@ from torch import nn
 
 from ..kidney.dataset import Volumes, load, pooled, simulate
 from ..kidney.train import TrainingPlan, train, trained
-from ..kidney.transfer import TransferPlan, added_weights, dice_of, transfer
+from ..kidney.transfer import TransferPlan, added_weights, dice_of, step_seconds, transfer
 from ..simulation.randomisation import POPULATIONS
 
 DATA_SEEDS = {"adults": 31, "children": 32, "test": 33}
@@ -48,6 +46,8 @@ class Scale:
     network: UNetParameters
 
 
+LAYERS_RATE = 4e-3  # of learning, where all that learns is small and starts at nothing
+SLOW, SLOW_RATE = ", slowly", 3e-4  # the same strategy at a lower rate
 GUARD = 10.0  # weight of what the network answered before
 MIDDLE = UNetParameters(base=16, strided=True, dropout=0.0, instance=True)  # 4 million weights
 SCALES = {
@@ -121,19 +121,16 @@ class Populations:
         self, name: str, volumes: Callable[[], Volumes], model_of: Callable[[UNet], nn.Module], **changes
     ) -> dict:
         """The result of a network trained from nothing."""
-        return self.result(
-            name, lambda: (model_of(self.network(name, volumes(), **changes)), {"added": 0, "epoch_s": math.nan})
-        )
+        return self.result(name, lambda: (model_of(self.network(name, volumes(), **changes)), {"added": 0}))
 
 
 def transferred(
     data: Populations, strategy: str, seed: int, *, guarded: bool = False, count: int | None = None
 ) -> dict:
-    """The result of a transfer to the children of a seed, or to the first `count` of them; with its added weights and
-    the seconds of an epoch."""
-    scale = data.scale
+    """The result of a transfer to the children of a seed, or to the first `count` of them; with its added weights."""
+    scale, rate, kind = data.scale, rate_of(strategy), strategy.removesuffix(SLOW)
     plan = TransferPlan(
-        strategy, steps=scale.transfer_steps, batch=scale.transfer_batch, augmentation=scale.augmentation, seed=seed,
+        kind, rate, steps=scale.transfer_steps, batch=scale.transfer_batch, augmentation=scale.augmentation, seed=seed,
         guard=GUARD if guarded else 0.0,
     )  # fmt: skip
     name = "-".join([*strategy.split(), *(["guarded"] if guarded else []), *([f"of-{count}"] if count else [])])
@@ -142,11 +139,22 @@ def transferred(
     def measured() -> tuple[nn.Module, dict]:
         source = data.source
         model = transfer(source, data.children(seed, count), plan, data.out / run, data.job)
-        with (data.out / run / "curves.csv").open(newline="") as file:
-            seconds = sum(float(row["seconds"]) for row in csv.DictReader(file))
-        return model, {
-            "added": added_weights(source, strategy),
-            "epoch_s": seconds * scale.children / (plan.steps * plan.batch),
-        }
+        return model, {"added": added_weights(source, kind)}
 
     return data.result(run, measured)
+
+
+def rate_of(strategy: str) -> float:
+    """The learning rate of a strategy."""
+    if strategy.endswith(SLOW):
+        return SLOW_RATE
+    return LAYERS_RATE if strategy.startswith(("geometric", "intensity")) else TransferPlan.learning_rate
+
+
+def epoch_seconds(data: Populations, strategy: str, steps: int = 8) -> float:
+    """CPU seconds of an epoch of a transfer: the median of some steps, and what is done once, by its share."""
+    scale = data.scale
+    plan = TransferPlan(strategy, batch=scale.transfer_batch, augmentation=scale.augmentation)
+    seconds, once = step_seconds(data.source, data.children(0), plan, steps)
+    epochs = scale.transfer_steps * plan.batch / scale.children
+    return seconds * scale.children / plan.batch + once / epochs

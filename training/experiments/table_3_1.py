@@ -8,12 +8,14 @@ subjects that none has seen, on the working grid. Everything is simulated; the s
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from SlicerHPOLib.files import replacing
 from SlicerHPOLib.job import Job
 from SlicerHPOLib.kidney.population import Gate, sizes
 from SlicerHPOLib.kidney.unet import UNet
@@ -21,22 +23,22 @@ from torch import nn
 
 from ..kidney.dataset import Volumes, joined
 from ..kidney.train import batch_of
-from ..kidney.transfer import EVERYWHERE, MISTAKEN, REMEMBERED, Tuned
+from ..kidney.transfer import MISTAKEN, REMEMBERED, Tuned
 from ..simulation.randomisation import POPULATIONS
-from .populations import Populations, Scale, transferred
+from .populations import SLOW, Populations, Scale, epoch_seconds, transferred
 from .rows import write_rows
 
 GUARDED, GATED = ", guarded", ", gated"
 LAYERS = "geometric + intensity"
 STRATEGIES = (
     "fine-tuning",
+    "fine-tuning" + SLOW,
     "fine-tuning" + GUARDED,
     "fixed convolutions",
     "geometric",
     "intensity",
     LAYERS,
-    LAYERS + EVERYWHERE,
-    LAYERS + EVERYWHERE + GUARDED,
+    LAYERS + GUARDED,
     REMEMBERED,
 )
 SOURCE = {"fine-tuning": (0.72, 0.72), LAYERS: (0.74, 0.73)}  # adults, children
@@ -44,8 +46,8 @@ SOURCE = {"fine-tuning": (0.72, 0.72), LAYERS: (0.74, 0.73)}  # adults, children
 
 @dataclass(frozen=True)
 class Row:
-    """Mean and standard deviation over the seeds of the mean Dice of each population. added: weights. epoch_s: seconds
-    for as many volumes as there are children; NaN where nothing is trained."""
+    """Mean and standard deviation over the seeds of the mean Dice of each population. added: weights. epoch_s: CPU
+    seconds of a pass over the children, as `populations.epoch_seconds`; NaN where it is not measured."""
 
     strategy: str
     added: int
@@ -59,22 +61,36 @@ class Row:
 
 
 def table_3_1(out: str | Path, scale: Scale, job: Job = Job()) -> list[Row]:
-    """Simulate, train, transfer and measure; goes on where an earlier call stopped. Writes table-3.1.csv and .md."""
-    data = Populations(out, scale, job)
-    rows = [_row(name, found) for name, found in results(data).items()]
-    write_rows(data.out, "table-3.1", rows, describe(rows))
+    """Simulate, train, transfer and measure; goes on where an earlier call stopped. table-3.1.csv and .md are written
+    after each seed, and with the networks of both populations at last."""
+    data, rows = Populations(out, scale, job), []
+    seconds = seconds_of_epochs(data)
+    for found in results(data):
+        rows = [_row(name, each, seconds.get(name.removesuffix(GATED), np.nan)) for name, each in found.items()]
+        write_rows(data.out, "table-3.1", rows, describe(rows))
     return rows
 
 
-def results(data: Populations) -> dict[str, list[dict]]:
-    """For each row the results of the seeds; one alone for the networks that are trained once."""
-    adults = data.result("adults", lambda: (as_it_is(data.source), {"added": 0, "epoch_s": np.nan}))
+def results(data: Populations) -> Iterator[dict[str, list[dict]]]:
+    """For each row the results of the seeds, after each seed; one alone for the networks that are trained once."""
+    adults = data.result("adults", lambda: (as_it_is(data.source), {"added": 0}))
     found: dict[str, list[dict]] = {"adults": [adults]}
     for seed in range(data.scale.seeds):
         for name, result in _one_seed(data, seed, adults):
             found.setdefault(name, []).append(result)
+        yield found
     both = data.trained("joint", lambda: joined([data.adults, data.children(0)]), as_it_is, children=0.5)
-    return found | {"joint": [both]}
+    yield found | {"joint": [both]}
+
+
+def seconds_of_epochs(data: Populations) -> dict[str, float]:
+    """CPU seconds of an epoch by strategy, measured one after the other, once."""
+    path = data.out / "seconds.json"
+    if not path.exists():
+        measured = {name: epoch_seconds(data, name) for name in STRATEGIES if not name.endswith((GUARDED, SLOW))}
+        with replacing(path) as temporary:
+            temporary.write_text(json.dumps(measured))
+    return json.loads(path.read_text())
 
 
 def as_it_is(network: UNet) -> nn.Module:
@@ -90,7 +106,7 @@ def _one_seed(data: Populations, seed: int, adults: dict) -> Iterator[tuple[str,
     for name in STRATEGIES:
         result = transferred(data, name.removesuffix(GUARDED), seed, guarded=name.endswith(GUARDED))
         yield name, result
-        if name in (LAYERS + EVERYWHERE, REMEMBERED):
+        if name in (LAYERS, REMEMBERED):
             taken = gate_of(data, children)
             mixed = {name: np.where(taken[name], result[name], adults[name]).tolist() for name in POPULATIONS}
             yield name + GATED, result | mixed
@@ -115,10 +131,9 @@ def gate_of(data: Populations, children: Volumes) -> dict[str, np.ndarray]:
     return {name: chosen[data.unseen.population == n] for n, name in enumerate(POPULATIONS)}
 
 
-def _row(name: str, results: list[dict]) -> Row:
+def _row(name: str, results: list[dict], seconds: float) -> Row:
     by_population = (np.array([np.mean(result[population]) for result in results]) for population in POPULATIONS)
     means = [float(value) for dice in by_population for value in (dice.mean(), dice.std(ddof=min(1, len(dice) - 1)))]
-    seconds = float(np.mean([result["epoch_s"] for result in results]))
     return Row(name, results[0]["added"], seconds, *means, *SOURCE.get(name, (np.nan, np.nan)))
 
 

@@ -338,6 +338,25 @@ def _inside(found: torch.Tensor | Deformation) -> torch.Tensor:
     return (heaviside(found.phi, TrainingPlan.width_mm) if isinstance(found, Deformation) else found).float()
 
 
+def step_seconds(network: UNet, volumes: Volumes, plan: TransferPlan, steps: int) -> tuple[float, float]:
+    """CPU seconds of a step (the median of so many, after two) and of what is done once before the first."""
+    started, memory = time.process_time(), None
+    if plan.strategy == REMEMBERED:
+        memory = remembered(network.eval(), volumes, plan)
+    once, spent = time.process_time() - started, []
+    model, before = prepared(network, plan.strategy).train(), network.eval()
+    learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(learning, 0.0)
+    for step in range(steps + 2):
+        started = time.process_time()
+        if memory is None:
+            _step(plan, model, before, optimizer, volumes, step)
+        else:
+            _step_from_memory(plan, model, optimizer, memory, step)
+        spent.append(time.process_time() - started)
+    return float(np.median(spent[2:])), once
+
+
 @torch.inference_mode()
 def dice_of(model: nn.Module, volumes: Volumes) -> np.ndarray:
     """(N,) Dice of probabilities above a half, NaN where there is no kidney."""

@@ -5,8 +5,8 @@ import pytest
 from SlicerHPOLib.kidney.unet import LIGHT, REFERENCE, UNet, UNetParameters
 
 from training.experiments import few_shot, figure_3_7, figure_3_9, populations
-from training.experiments.populations import Populations, Scale
-from training.experiments.table_3_1 import GATED, STRATEGIES, describe, gate_of, table_3_1
+from training.experiments.populations import SLOW, Populations, Scale
+from training.experiments.table_3_1 import GATED, GUARDED, STRATEGIES, describe, gate_of, table_3_1
 from training.kidney.transfer import EVERYWHERE, REMEMBERED, added_weights
 
 NETWORK = UNetParameters(base=2, levels=2, strided=True, dropout=0.0, instance=True)
@@ -28,12 +28,12 @@ def rows(folder):
 
 def test_every_row_is_measured_and_a_second_call_trains_nothing(folder, rows, monkeypatch):
     expected = ["adults", "children", *STRATEGIES, "joint"]
-    for gated in ("geometric + intensity" + EVERYWHERE, REMEMBERED):
+    for gated in ("geometric + intensity", REMEMBERED):
         expected.insert(expected.index(gated) + 1, gated + GATED)
     by_name = {row.strategy: row for row in rows}
     assert list(by_name) == expected
     assert all(0 <= row.dice_adults <= 1 and 0 <= row.dice_children <= 1 for row in rows)
-    assert all(by_name[name].epoch_s > 0 for name in STRATEGIES)
+    assert all(by_name[name].epoch_s > 0 for name in STRATEGIES if not name.endswith((GUARDED, SLOW)))
     assert by_name["fine-tuning"].added == by_name["adults"].added == 0
     assert 0 < by_name["geometric"].added < by_name["geometric + intensity"].added
     with (folder / "table-3.1.csv").open(newline="") as file:
