@@ -5,6 +5,9 @@ it is found too large, and sometimes not at all. So the first look is taken on c
 same centre, and the network says of each how good a fit it expects. Then it is taken again about the kidney found,
 where that has the sizes that it had in training. The maps are averaged on the working grid, weighted by
 softmax(expected Dice / SOFTNESS), each where it has seen anything; the second look goes on from their mean.
+
+The Dice to be expected is the plain mean over the views: a kidney is one from everywhere, while what is none looks like
+one from somewhere (anything that is cut out in a kidney's size does).
 """
 
 from __future__ import annotations
@@ -42,8 +45,7 @@ def found_at_scales(
     ratios: Sequence[float] = RATIOS,
     sizes: Sequence[float] = SIZES,
 ) -> Deformation:
-    """What the network finds in a volume that it is given in several views; the Dice to be expected is the weighted
-    mean of those in each, for a mean of maps is not what it learned to judge.
+    """What the network finds in a volume that it is given in several views.
 
     Args:
         volume_of: (1, 1, D, H, W) in a view. ratios: of the first views. sizes: of the kidney in the others.
@@ -66,8 +68,7 @@ def found_at_scales(
         for wanted in sizes:
             look(View(min(max(size / wanted, CLOSEST), FARTHEST), offset))
     dense = torch.logit(mean().clamp(SMALLEST, 1 - SMALLEST))
-    dice = (weights_of(expected) * torch.cat(expected)).sum(0, keepdim=True)
-    return replace(network(volume_of(View(1.0)), dense=dense), quality=torch.logit(dice))
+    return replace(network(volume_of(View(1.0)), dense=dense), quality=torch.logit(torch.cat(expected).mean(0, True)))
 
 
 def weights_of(expected: Sequence[torch.Tensor]) -> torch.Tensor:
