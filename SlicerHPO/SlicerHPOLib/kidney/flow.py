@@ -39,7 +39,7 @@ All lengths are in mm: nothing depends on the spacing of a grid.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import nnls
@@ -63,8 +63,10 @@ class Prior:
     gaussians: tuple[tuple[float, float], ...] = ((16.0, 6.0), (36.0, 8.0))
 
     def finer(self) -> Prior:
-        """With correlation lengths 0.6 times as long: more can be different next to each other."""
-        return replace(self, gaussians=tuple((0.6 * length, std) for length, std in self.gaussians))
+        """With correlation lengths 0.6 times as long and a pose twice as free: more can be different next to each
+        other, and all can move farther."""
+        gaussians = tuple((0.6 * length, std) for length, std in self.gaussians)
+        return Prior(2 * self.translation_mm, 2 * self.rotation, 2 * self.log_scale, gaussians)
 
 
 @dataclass(frozen=True, eq=False)
