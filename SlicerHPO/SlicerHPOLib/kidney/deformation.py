@@ -210,7 +210,7 @@ class DeformationNetwork(nn.Module):
     def expect(self, volume: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Scores (batch, 1, ...) of the dense map at its own voxels, and the logit (batch,) of the Dice to be expected:
         what `forward` would find, without the deformation."""
-        dense, _, numbers, _ = self._looks(volume, None)
+        dense, _, numbers, _ = self._looks(volume, None, bends=False)
         return dense, numbers[:, -1]
 
     def map_of(self, volume: torch.Tensor) -> torch.Tensor:
@@ -220,21 +220,23 @@ class DeformationNetwork(nn.Module):
     def _centres(self, shape: tuple[int, ...]) -> tuple:
         return centre_of(shape, self.plan.spacing_mm), centre_of(self.template_phi.shape[2:], self.spacing_mm)
 
-    def _looks(self, volume: torch.Tensor, dense: torch.Tensor | None) -> tuple[torch.Tensor, ...]:
-        """The dense map, the pose, and the numbers and velocity of the last look."""
+    def _looks(
+        self, volume: torch.Tensor, dense: torch.Tensor | None, bends: bool = True
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor | None]:
+        """The dense map, the pose, and the numbers and (if it bends) velocity of the last look."""
         features = decoded = None
         if dense is None or self.shared:
             features, decoded, own = self._first_look(volume)
             dense = own if dense is None else dense
         centres, pose = self._centres(volume.shape[2:]), self._first_pose(features, dense)
         if self.shared:
-            return dense, pose, *self._second_look(volume, decoded, dense, centres, pose)
+            return dense, pose, *self._second_look(volume, decoded, dense, centres, pose, bends)
         # each look learns its own task: the first from masks, the second from phi
         look = partial(self._second_look, volume, None, dense.detach(), centres)
         with torch.no_grad():
             for _ in range(self._earlier_looks()):
-                pose = corrected(pose, look(pose)[0][:, :9])
-        numbers, velocity = look(pose)
+                pose = corrected(pose, look(pose, False)[0][:, :9])
+        numbers, velocity = look(pose, bends)
         return dense, corrected(pose, numbers[:, :9]), numbers, velocity
 
     def shape(self, modes: torch.Tensor) -> torch.Tensor:
@@ -279,10 +281,10 @@ class DeformationNetwork(nn.Module):
         most = self.plan.looks - 1
         return int(torch.randint(most + 1, ())) if self.training else most
 
-    def _second_look(self, volume, decoded, dense, centres, pose) -> tuple[torch.Tensor, torch.Tensor]:
+    def _second_look(self, volume, decoded, dense, centres, pose, bends) -> tuple[torch.Tensor, torch.Tensor | None]:
         """What `SecondLook` says in the frame of this pose."""
         seen = self._in_template_frame(volume, decoded, dense, pose_matrix(pose, *centres))
-        return self.second_look(seen, self._layers)
+        return self.second_look(seen, self._layers, bends)
 
     def _in_template_frame(self, volume, decoded, dense, matrix) -> torch.Tensor:
         """(batch, C, m, m, m) what is seen at the template's points, on a lattice twice as fine as that of L: features
@@ -347,10 +349,15 @@ class SecondLook(nn.Module):
         nn.init.zeros_(self.velocity.weight)
         nn.init.zeros_(self.velocity.bias)
 
-    def forward(self, seen: torch.Tensor, layers: DeformationLayers | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(
+        self, seen: torch.Tensor, layers: DeformationLayers | None = None, bends: bool = True
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """bends: whether the velocity is wanted, which costs more than all else."""
         features = self.encoder(seen, None if layers is None else layers.second.on(seen))
-        numbers, velocity = self.regressor(features[-1]), self.velocity(self.decoder(features)).float()
-        return (numbers if layers is None else numbers + layers.head(features[-1])), velocity
+        numbers = self.regressor(features[-1])
+        if layers is not None:
+            numbers = numbers + layers.head(features[-1])
+        return numbers, self.velocity(self.decoder(features)).float() if bends else None
 
 
 def network_of(parameters: DeformationParameters, weights: Mapping[str, torch.Tensor]) -> DeformationNetwork:

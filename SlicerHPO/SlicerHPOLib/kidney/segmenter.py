@@ -206,8 +206,7 @@ class KidneySegmenter:
         if not network.populations:
             return network, None
         if asked == AUTO:
-            dense, _ = network.expect(volume)
-            child = network.child_probability(dense, volume, float(grid.spacing_mm[0]))
+            child = network.child_probability(network.map_of(volume), volume, float(grid.spacing_mm[0]))
             asked = CHILD if child > network.child_threshold else ADULT
         if asked not in network.populations:
             known = ", ".join((AUTO, *network.populations))
