@@ -16,6 +16,7 @@ from .populations import Populations, Scale, transferred
 from .rows import write_rows
 
 COUNTS = (2, 5, 10, 20, 50)
+UNSEEN = {"adult": "adults", "child": "children"}
 STRATEGIES = {"fine-tuning": BLUE, REMEMBERED: VERMILLION}
 
 
@@ -61,7 +62,7 @@ def _figure(rows: list[Row]):
             own = [row for row in rows if row.strategy == strategy]
             values = [row.dice_adults if population == "adult" else row.dice_children for row in own]
             axis.plot([row.children for row in own], values, "o-", color=colour, label=strategy)
-        axis.set(xscale="log", xlabel="children that are learned from", title=f"unseen {population}")
+        axis.set(xscale="log", xlabel="children that are learned from", title=f"unseen {UNSEEN[population]}")
         counts = sorted({row.children for row in rows})
         axis.set_xticks(counts, map(str, counts), minor=False)
         axis.minorticks_off()

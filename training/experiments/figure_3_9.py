@@ -47,5 +47,5 @@ def _figure(found: dict[str, dict[str, np.ndarray]]):
         boxes["boxes"][0].set_label(population)
     axis.set_yticks(np.arange(len(names)), names)
     axis.set(xlabel="Dice of each unseen simulated subject, all seeds", xlim=(-0.02, 1))
-    axis.legend(loc="lower left")
+    axis.legend(loc="lower left", bbox_to_anchor=(0, 1), ncol=2, frameon=False)
     return figure

@@ -174,6 +174,7 @@ def model_card(manifest: dict, weights: int, by_method: dict[str, list[Report]],
         "## Training",
         *(
             f"{part['volumes']:,} simulated volumes, {part['hours']} hours on this plan: `{json.dumps(part['plan'])}`."
+            + (f" Its weights are the mean of {part['mean_of']} trainings, this the last." if "mean_of" in part else "")
             for part in manifest["training"]["stages"]
         ),
         "No real volume was used; no real kidney's shape either.",

@@ -29,6 +29,12 @@ def is_pairs(folder: str | Path) -> bool:
 def load(*folders: str | Path) -> Volumes:
     """All volumes of folders, of which each is a simulated data set, or has images and masks. Raises ValueError if one
     has none, and as `load_pairs`."""
+    for folder in folders:
+        if not is_pairs(folder) and not any(Path(folder).glob("shard-*.npz")):
+            raise ValueError(
+                f"{folder} holds nothing to learn from: neither a data set of `python -m training simulate kidney` nor "
+                f"volumes in {IMAGES}/ with masks of the same names in {MASKS}/."
+            )
     parts = [load_pairs(folder) if is_pairs(folder) else load_simulated(folder) for folder in folders]
     return parts[0] if len(parts) == 1 else joined(parts)
 

@@ -52,7 +52,7 @@ LIPSCHITZ = 0.5  # of one step; below 1
 @dataclass(frozen=True)
 class Prior:
     """How much a kidney's surface may still move where a segmentation is wrong: standard deviations. A network's errors
-    are local: with the pose twice as free, the click robot needs a fifth more clicks on development subjects.
+    are local: with the pose twice as free, the click robot needed a quarter more clicks on development subjects.
 
     gaussians: (correlation length in mm, standard deviation in mm) of local deformations.
     """

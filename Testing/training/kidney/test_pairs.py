@@ -62,7 +62,7 @@ def test_what_does_not_belong_together_is_named(folder):
 
 
 def test_an_empty_folder_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="simulate kidney"):
+    with pytest.raises(ValueError, match="nothing to learn from"):
         load(tmp_path)
     (tmp_path / "images").mkdir()
     (tmp_path / "masks").mkdir()
