@@ -20,7 +20,7 @@ from torch import nn
 
 from ..kidney.dataset import Volumes, load, pooled, simulate
 from ..kidney.train import TrainingPlan, train, trained
-from ..kidney.transfer import TransferPlan, added_weights, dice_of, step_seconds, transfer
+from ..kidney.transfer import REMEMBERED, TransferPlan, added_weights, dice_of, step_seconds, transfer
 from ..simulation.randomisation import POPULATIONS
 
 DATA_SEEDS = {"adults": 31, "children": 32, "test": 33}
@@ -49,6 +49,7 @@ class Scale:
 LAYERS_RATE = 4e-3  # of learning, where all that learns is small and starts at nothing
 SLOW, SLOW_RATE = ", slowly", 3e-4  # the same strategy at a lower rate
 GUARD = 10.0  # weight of what the network answered before
+LONGER = 2  # times as many steps, where a step takes a third of the time
 MIDDLE = UNetParameters(base=16, strided=True, dropout=0.0, instance=True)  # 4 million weights
 SCALES = {
     "small": Scale(240, 40, 30, 3, 2400, 240, 8, 4, 2, 0.5, MIDDLE),
@@ -130,7 +131,7 @@ def transferred(
     """The result of a transfer to the children of a seed, or to the first `count` of them; with its added weights."""
     scale, rate, kind = data.scale, rate_of(strategy), strategy.removesuffix(SLOW)
     plan = TransferPlan(
-        kind, rate, steps=scale.transfer_steps, batch=scale.transfer_batch, augmentation=scale.augmentation, seed=seed,
+        kind, rate, steps=steps_of(scale, kind), batch=scale.transfer_batch, augmentation=scale.augmentation, seed=seed,
         guard=GUARD if guarded else 0.0,
     )  # fmt: skip
     name = "-".join([*strategy.split(), *(["guarded"] if guarded else []), *([f"of-{count}"] if count else [])])
@@ -151,10 +152,15 @@ def rate_of(strategy: str) -> float:
     return LAYERS_RATE if strategy.startswith(("geometric", "intensity")) else TransferPlan.learning_rate
 
 
+def steps_of(scale: Scale, strategy: str) -> int:
+    """How many steps a transfer by a strategy has."""
+    return scale.transfer_steps * (LONGER if strategy == REMEMBERED else 1)
+
+
 def epoch_seconds(data: Populations, strategy: str, steps: int = 8) -> float:
     """CPU seconds of an epoch of a transfer: the median of some steps, and what is done once, by its share."""
     scale = data.scale
     plan = TransferPlan(strategy, batch=scale.transfer_batch, augmentation=scale.augmentation)
     seconds, once = step_seconds(data.source, data.children(0), plan, steps)
-    epochs = scale.transfer_steps * plan.batch / scale.children
+    epochs = steps_of(scale, strategy) * plan.batch / scale.children
     return seconds * scale.children / plan.batch + once / epochs

@@ -23,7 +23,7 @@ from torch import nn
 
 from ..kidney.dataset import Volumes, joined
 from ..kidney.train import batch_of
-from ..kidney.transfer import MISTAKEN, REMEMBERED, Tuned
+from ..kidney.transfer import MISTAKEN, REMEMBERED, Tuned, added_weights
 from ..simulation.randomisation import POPULATIONS
 from .populations import SLOW, Populations, Scale, epoch_seconds, transferred
 from .rows import write_rows
@@ -109,7 +109,7 @@ def _one_seed(data: Populations, seed: int, adults: dict) -> Iterator[tuple[str,
         if name in (LAYERS, REMEMBERED):
             taken = gate_of(data, children)
             mixed = {name: np.where(taken[name], result[name], adults[name]).tolist() for name in POPULATIONS}
-            yield name + GATED, result | mixed
+            yield name + GATED, result | mixed | {"added": added_weights(data.source, name, kept=True)}
 
 
 def gate_of(data: Populations, children: Volumes) -> dict[str, np.ndarray]:

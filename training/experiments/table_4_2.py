@@ -20,10 +20,10 @@ from SlicerHPOLib.kidney.deformation import Deformation, DeformationParameters
 from SlicerHPOLib.kidney.grid import Grid
 from SlicerHPOLib.kidney.implicit import segment_from_click
 from SlicerHPOLib.kidney.template import Template
-from SlicerHPOLib.kidney.unet import LIGHT, REFERENCE, UNetParameters
+from SlicerHPOLib.kidney.unet import LIGHT, REFERENCE, UNetParameters, upsample
 
 from ..checkpoint import load_checkpoint
-from ..kidney.dataset import Volumes, load, simulate
+from ..kidney.dataset import Volumes, load, pooled, simulate
 from ..kidney.metrics import Score, score
 from ..kidney.shapes import shipped_template
 from ..kidney.train import CHECKPOINT, TrainingPlan, batch_of, build, train
@@ -33,19 +33,21 @@ from .rows import write_rows
 
 @dataclass(frozen=True)
 class Scale:
-    """How much is computed. adults, children: trained on. test: subjects to measure on, of each."""
+    """How much is computed. adults, children: trained on. test: subjects to measure on, of each. pool: of the voxels
+    that networks see, along each axis; what they find is measured at all voxels."""
 
     adults: int
     children: int
     test: int
     steps: int
     batch: int
+    pool: int
     encoder: UNetParameters
 
 
 SCALES = {
-    "small": Scale(adults=160, children=40, test=20, steps=400, batch=4, encoder=LIGHT),
-    "full": Scale(adults=503, children=64, test=100, steps=20_000, batch=4, encoder=REFERENCE),
+    "small": Scale(adults=160, children=40, test=20, steps=1000, batch=4, pool=2, encoder=LIGHT),
+    "full": Scale(adults=503, children=64, test=100, steps=20_000, batch=4, pool=1, encoder=REFERENCE),
 }
 SOURCE = {"U-Net": (0.81, 0.74), "U-Net, augmented": (0.89, 0.82), "pose + deformation": (0.88, 0.82)}
 CLASSICAL = "classical, from a click"
@@ -73,12 +75,13 @@ def plans(scale: Scale, seed: int) -> dict[str, TrainingPlan]:
 
     def plan(network, augmented: bool = True) -> TrainingPlan:
         return TrainingPlan(
-            network, steps=scale.steps, steps_per_epoch=100, batch=scale.batch, augmentation=float(augmented),
-            validation=10, seed=seed,
+            network, steps=scale.steps, steps_per_epoch=250, batch=scale.batch, pool=scale.pool,
+            every=max(1, TrainingPlan.every // scale.pool), augmentation=float(augmented), validation=10, seed=seed,
         )  # fmt: skip
 
     def deformed(pose: str) -> TrainingPlan:
-        return plan(DeformationParameters(encoder=scale.encoder, pose=pose))
+        spacing_mm = DeformationParameters.spacing_mm * scale.pool
+        return plan(DeformationParameters(encoder=scale.encoder, pose=pose, spacing_mm=spacing_mm))
 
     return {
         "U-Net": plan(scale.encoder, augmented=False),
@@ -112,14 +115,15 @@ def _network_row(name: str, run: Path, plan: TrainingPlan, template: Template, t
     network = build(plan, template)
     load_checkpoint(run / CHECKPOINT, network)
     network.eval()
-    scores, jacobians = [], []
+    scores, jacobians, seen = [], [], pooled(test, plan.pool)
     with torch.inference_mode():
         for n in range(len(test)):
-            images, distances = batch_of(test, np.array([n]))
-            found = network(images)
+            found = network(batch_of(seen, np.array([n]))[0])
+            truth = batch_of(test, np.array([n]))[1] > 0
             deforms = isinstance(found, Deformation)
             jacobians.append(float(found.least_jacobian()) if deforms else np.nan)
-            scores.append(_score((found.phi if deforms else found) > 0, distances > 0, test.spacing_mm[n]))
+            inside = upsample(found.phi if deforms else found, truth.shape[2:]) > 0
+            scores.append(_score(inside, truth, test.spacing_mm[n]))
     return _row(name, test, scores, jacobians)
 
 

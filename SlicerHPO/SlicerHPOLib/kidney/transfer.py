@@ -5,8 +5,7 @@ A network that was trained on adults meets children. Two things differ: where an
     geometric layer    a matrix G of nine parameters (translation, rotation, log-scales) is predicted from the volume.
                        The network sees the volume pulled through G; its probabilities are pulled back through G^-1.
     intensity layer    for each feature map F of a level, a scale and a shift are predicted from the volume, and
-                       (1 + dK) F + db goes on. The source has it at the lowest level. On what the encoder hands to the
-                       decoder alone, it learns without the encoder: that is computed once.
+                       (1 + dK) F + db goes on. The source has it at the lowest level.
 
 Both predictions are zero at first: before it is trained, the adapted network gives the probabilities of the network it
 adapts, bit for bit. What was trained on adults stays: its weights are not learned, its normalisations not updated.
@@ -20,7 +19,7 @@ import torch
 from torch import nn
 
 from .transforms import centre_of, points_of, pose_matrix, sample, transform
-from .unet import OUTSIDE, Adaptation, UNet, placed, seen_box
+from .unet import Adaptation, UNet
 
 SHIFT, TURN, LOG_SCALE = 0.25, 0.5, 0.5  # what an output of 1 means: of the volume's width, radians, a factor of 1.6
 WIDTHS = (8, 16, 32)  # channels of the network that predicts from the volume
@@ -88,14 +87,13 @@ class AdaptedUNet(nn.Module):
     Args:
         network: trained; it stays as it is, in training too.
         geometric: whether there is a geometric layer. intensity: levels of the encoder with an intensity layer, -1 for
-            the lowest. handed: whether these act on what the decoder is given of their level, instead of all that
-            follows.
+            the lowest.
 
     Raises:
         ValueError: a level that the network does not have, or no layer at all.
     """
 
-    def __init__(self, network: UNet, geometric: bool = True, intensity: Sequence[int] = (-1,), handed: bool = False):
+    def __init__(self, network: UNet, geometric: bool = True, intensity: Sequence[int] = (-1,)):
         super().__init__()
         widths = network.encoder.plan.widths
         if outside := [level for level in intensity if not -len(widths) <= level < len(widths)]:
@@ -104,7 +102,6 @@ class AdaptedUNet(nn.Module):
             raise ValueError("An adapted network needs a geometric layer, or an intensity layer at some level.")
         self.network = network.requires_grad_(False).eval()
         self.geometric = GeometricLayer() if geometric else None
-        self.handed = handed
         levels = sorted({level % len(widths) for level in intensity})
         self.intensity = IntensityLayers({level: widths[level] for level in levels}) if levels else None
 
@@ -123,16 +120,7 @@ class AdaptedUNet(nn.Module):
         return self
 
     def _scores(self, volume: torch.Tensor) -> torch.Tensor:
-        if not self.handed:
-            return self.network(volume, self.intensity.on(volume) if self.intensity else None)
-        box = seen_box(volume, self.network.encoder.plan)
-        inner = volume[(..., *box)]
-        return placed(self.decoded(self.network.encoder(inner), inner), box, volume.shape[2:], OUTSIDE)
-
-    def decoded(self, features: Sequence[torch.Tensor], volume: torch.Tensor) -> torch.Tensor:
-        """Scores of a volume of whose levels the encoder has given these features, intensity layers on them."""
-        adapt = self.intensity.on(volume)
-        return self.network.decoded([adapt(level, found) for level, found in enumerate(features)], volume.shape[2:])
+        return self.network(volume, self.intensity.on(volume) if self.intensity else None)
 
     @property
     def added(self) -> int:

@@ -112,18 +112,6 @@ def test_intensity_layers_scale_and_shift_each_map_of_their_levels():
     assert [f[0, :, 0, 0, 0].tolist() for f in found] == [[10.0], [1.0, 1.0], [2.0, 3.0, 3.0]]
 
 
-def test_layers_on_what_the_decoder_is_given_leave_the_encoder_as_it_is():
-    model = adapted(geometric=False, intensity=(0, 1, 2), handed=True).eval()
-    with torch.no_grad():
-        expected = torch.sigmoid(model.network(volumes()))
-        assert torch.equal(model(volumes()), expected)
-        model.intensity.predictor[-1].bias += 0.3
-        changed = model(volumes())
-        features = model.network.encoder(volumes())
-    torch.testing.assert_close(torch.sigmoid(model.decoded(features, volumes())).detach(), changed)
-    assert not torch.allclose(changed, expected)
-
-
 def test_few_weights_are_added_to_the_reference():
     model = AdaptedUNet(UNet(REFERENCE))
     assert model.added < 300_000

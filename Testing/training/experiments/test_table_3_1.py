@@ -35,6 +35,7 @@ def test_every_row_is_measured_and_a_second_call_trains_nothing(folder, rows, mo
     assert all(0 <= row.dice_adults <= 1 and 0 <= row.dice_children <= 1 for row in rows)
     assert all(by_name[name].epoch_s > 0 for name in STRATEGIES if not name.endswith((GUARDED, SLOW)))
     assert by_name["fine-tuning"].added == by_name["adults"].added == 0
+    assert by_name[REMEMBERED].added == 0 < by_name[REMEMBERED + GATED].added < 300_000
     assert 0 < by_name["geometric"].added < by_name["geometric + intensity"].added
     with (folder / "table-3.1.csv").open(newline="") as file:
         assert [row["strategy"] for row in csv.DictReader(file)] == list(by_name)

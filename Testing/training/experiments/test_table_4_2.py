@@ -8,7 +8,9 @@ from SlicerHPOLib.kidney.unet import UNetParameters
 from training.experiments import table_4_2
 from training.experiments.table_4_2 import CLASSICAL, Scale, describe
 
-TINY = Scale(adults=8, children=4, test=1, steps=1, batch=1, encoder=UNetParameters(base=2, levels=2, strided=True))
+TINY = Scale(
+    adults=8, children=4, test=1, steps=1, batch=1, pool=2, encoder=UNetParameters(base=2, levels=2, strided=True)
+)
 
 
 def a_template():

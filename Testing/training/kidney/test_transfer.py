@@ -6,14 +6,17 @@ import torch
 from SlicerHPOLib.kidney.deformation import DeformationNetwork, DeformationParameters
 from SlicerHPOLib.kidney.template import Template
 from SlicerHPOLib.kidney.unet import REFERENCE, UNet, UNetParameters
+from torch.nn import functional
 
 from training.kidney.dataset import EMPTY, STEPS, Volumes
-from training.kidney.train import trained
+from training.kidney.train import batch_of, occupancy, trained
 from training.kidney.transfer import (
     ADDED,
     LAYERS,
     REMEMBERED,
     TransferPlan,
+    _last,
+    added_weights,
     convolutions,
     dice_of,
     prepared,
@@ -52,14 +55,14 @@ def weights(network):
     return {name: value.clone() for name, value in network.state_dict().items()}
 
 
-@pytest.mark.parametrize("strategy", ["fine-tuning", "up to 2", "from 5", *ADDED])
+@pytest.mark.parametrize("strategy", ["fine-tuning", "up to 2", "from 5", REMEMBERED, *ADDED])
 def test_every_strategy_starts_where_the_network_is(source, strategy):
     images = torch.rand(2, 1, SIZE, SIZE, SIZE, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         assert torch.equal(prepared(source, strategy).eval()(images), torch.sigmoid(source.eval()(images)))
 
 
-@pytest.mark.parametrize("strategy", ["fine-tuning", "from 3", *ADDED])
+@pytest.mark.parametrize("strategy", ["fine-tuning", "from 3", REMEMBERED, *ADDED])
 def test_every_strategy_learns_dark_small_balls_and_leaves_the_network_as_it_was(source, strategy):
     before, dark = weights(source), volumes(8, bright=0.7, radius=3.4, seed=1)
     model = transfer(source, dark, replace(PLAN, strategy=strategy, learning_rate=1e-2, steps=120))
@@ -67,7 +70,7 @@ def test_every_strategy_learns_dark_small_balls_and_leaves_the_network_as_it_was
     assert all(torch.equal(value, before[name]) for name, value in source.state_dict().items())
 
 
-@pytest.mark.parametrize("strategy", ["up to 2", "from 6", *ADDED])
+@pytest.mark.parametrize("strategy", ["up to 2", "from 6", REMEMBERED, *ADDED])
 def test_what_is_frozen_keeps_its_weights_and_statistics(source, strategy):
     model = transfer(source, volumes(8, bright=0.55, seed=1), replace(PLAN, strategy=strategy, steps=6))
     before, after = weights(prepared(source, strategy)), weights(model)
@@ -163,12 +166,23 @@ def test_a_gate_without_adults_remembers_those_of_the_network_that_it_came_with(
     )
 
 
-def test_a_remembered_encoder_gives_the_answers_of_one_that_is_asked_again(source):
-    plan = replace(PLAN, strategy=REMEMBERED, steps=2, copies=1)
-    dark = volumes(4, bright=0.7, seed=1)
-    model = transfer(source, dark, plan)
-    for n, memory in enumerate(remembered(source, dark, plan)):
-        assert memory.volume.shape == (1, 1, SIZE, SIZE, SIZE)  # noise everywhere: all is seen
-        with torch.no_grad():
-            again = model(torch.from_numpy(dark.images[n : n + 1]).float()[:, None] / 255)
-            torch.testing.assert_close(torch.sigmoid(model.decoded(memory.features, memory.volume)), again)
+def test_the_last_block_learns_from_what_it_is_given_as_in_the_network(source):
+    """One volume, remembered once and not augmented, at the features' resolution: the loss of the first step."""
+    plan = replace(PLAN, strategy=REMEMBERED, steps=1, copies=1, batch=1, guard=1.0)
+    dark = volumes(1, bright=0.7, seed=1)
+    (memory,) = remembered(source, dark, plan)
+    image, distances = batch_of(dark, np.array([0]))  # noise everywhere: all is seen
+    with torch.no_grad():
+        features = source.eval().encoder(image)
+        scores = source.head(source.decoder(features))
+    torch.testing.assert_close(_last(source, memory.skip, memory.below), scores)
+    torch.testing.assert_close(memory.before, torch.sigmoid(scores))
+    torch.testing.assert_close(memory.truth, functional.avg_pool3d(occupancy(distances), 2))
+    assert added_weights(source, REMEMBERED) == 0
+    block = [*source.decoder.blocks[0].parameters(), *source.head.parameters()]
+    assert added_weights(source, REMEMBERED, kept=True) == sum(p.numel() for p in block)
+
+
+def test_a_network_of_one_level_has_no_last_block():
+    with pytest.raises(ValueError, match="no decoder"):
+        prepared(UNet(UNetParameters(base=2, levels=1)), REMEMBERED)
