@@ -122,6 +122,7 @@ def add_commands(verb) -> None:
     command.add_argument("--run", required=True, dest="run_dir", metavar="DIR", help="folder of a training")
     command.add_argument("--out", default=str(BUNDLE), metavar="DIR")
     command.add_argument("--volumes", type=int, default=30, help="of each group to measure on")
+    command.add_argument("--transfer-table", metavar="FILE", help="table-3.1.md, for the card")
 
     command = verb("samples", TASK, _samples, "write the simulated ultrasound volumes that are shipped")
     command.add_argument("--out", default=str(ROOT / "Resources" / "SampleData" / "kidney"), metavar="DIR")
@@ -269,7 +270,8 @@ def _evaluate(options, job: Job) -> None:
 def _deploy(options, job: Job) -> None:
     from .deploy import deploy
 
-    folder = deploy(options.run_dir, options.out, test=options.volumes, job=job)
+    table = Path(options.transfer_table).read_text().strip() if options.transfer_table else ""
+    folder = deploy(options.run_dir, options.out, test=options.volumes, transfer_table=table, job=job)
     print((folder / "README.md").read_text())
 
 
