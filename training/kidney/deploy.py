@@ -78,7 +78,7 @@ def deploy(
     name: str = TASK,
     calibration: int = 30,
     test: int = 30,
-    clicks: int = 12,
+    clicks: int | None = None,
     transfer_table: str = "",
     job: Job = Job(),
 ) -> Path:
@@ -86,7 +86,7 @@ def deploy(
 
     Args:
         calibration, test: subjects of each group; of other seeds than those trained on, and than each other's.
-        clicks: subjects on which the click robot is run.
+        clicks: subjects on which the click robot is run; None: all with a kidney.
         transfer_table: in Markdown, of `reproduce table-3.1`, for the card.
     """
     network, state = trained_network(run)
@@ -108,7 +108,7 @@ def deploy(
         by_method[f"deformation, each as {population}"] = report(
             answers(segmenter, with_kidney, population=population), least
         )
-    click_curves = clicked(segmenter, with_kidney[:clicks]) if clicks else []
+    click_curves = clicked(segmenter, with_kidney[:clicks])
 
     manifest = {
         "name": name,
@@ -199,9 +199,9 @@ def model_card(
         "Dice reached. Warned: part of the volumes with a low-confidence warning.",
         "```\n" + tables + "\n```",
     ]
-    if clicks:
-        parts += ["Click robot (centre of the largest error region, jittered):", "```\n" + clicks + "\n```"]
     parts += [
+        "Click robot (centre of the largest error region, jittered):",
+        "```\n" + clicks + "\n```",
         "It has never seen a real ultrasound volume: how well it does on one is not known.",
         *([TRANSFER_TITLE, TRANSFER_TEXT, transfer_table] if transfer_table else []),
         "## Licence and attributions",
