@@ -264,7 +264,8 @@ class MRFieldOfViewWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
                 kept = results[0].fixed
                 if self._parameterNode and self._parameterNode.inputVolume:
                     self.logic.showInViews(self._parameterNode.inputVolume)
-            note = _("Boundaries that you had set were kept: {names}.").format(names=", ".join(kept))
+            names = ", ".join(map(fieldofview.boundary_label, kept))
+            note = _("Boundaries that you had set were kept: {names}.").format(names=names)
             self._runButtons.say("\n".join([*self.logic.warnings(), *([note] if kept else [])]))
         if failure:
             slicer.util.errorDisplay(failure)
@@ -312,7 +313,7 @@ class MRFieldOfViewWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.logic.jumpToRegion(self._parameterNode.inputVolume, self._regionTable.region(row))
 
     def _checkCanCrop(self):
-        region = self._regionTable.chosen()
+        region = fieldofview.LABELS.get(self._regionTable.chosen(), "")
         self.ui.cropButton.enabled = bool(region)
         self.ui.cropButton.toolTip = (
             _("Make a new volume of all slices that show the region {region}.").format(region=region)
@@ -551,12 +552,12 @@ class MRFieldOfViewLogic(ScriptedLoadableModuleLogic):
         """A new volume node beside the volume: the smallest box of its voxels that holds all of a region."""
         _image, found = fieldofview.located(volumeNode, region)
         with unchanged_on_failure():
-            return slabs.crop_volume(volumeNode, found.from_mm, found.to_mm, f"{volumeNode.GetName()} {region}")
+            name = f"{volumeNode.GetName()} {fieldofview.LABELS[region]}"
+            return slabs.crop_volume(volumeNode, found.from_mm, found.to_mm, name)
 
     def showPlot(self, volumeNode):
         """Shows the chart of a volume's class probabilities in a layout that has a plot."""
-        fieldofview.require_classification(volumeNode)
-        slicer.modules.plots.logic().ShowChartInLayout(fieldofview.parts(volumeNode)["chart"])
+        slicer.modules.plots.logic().ShowChartInLayout(fieldofview.chart_of(volumeNode))
 
     def exportCsv(self, results, path):
         """Writes results as the command `slicerhpo classify --csv` does, a row a region, in one step."""

@@ -214,7 +214,9 @@ def test_a_copy_of_a_volume_does_not_share_its_answer(fieldofview, volume, scene
     assert column(fieldofview.parts(copy)["regions"], "region") == ["spine"]
 
 
-def test_the_answer_goes_on_after_the_scene_was_saved_and_opened_again(fieldofview, volume, scene, tmp_path):
+@pytest.mark.parametrize("left_handed", [False, True], ids=["right-handed", "left-handed"])
+def test_the_answer_goes_on_after_the_scene_was_saved_and_opened_again(fieldofview, scene, tmp_path, left_handed):
+    volume = a_volume(left_handed=left_handed)  # Slicer reverses its k axis when it opens it
     before = a_classification(volume).with_boundary("abdomen/chest", 60.0)
     fieldofview.show(volume, before)
     save_and_reload(scene, tmp_path)

@@ -149,3 +149,13 @@ def test_volumes_in_which_nothing_can_be_seen_are_refused(volumes):
     holes = np.arange(64.0).reshape(4, 4, 4)
     holes[1, 2, 3] = np.nan
     refused(holes, "1 are NaN")
+
+
+def test_a_place_is_the_same_with_its_k_axis_reversed_and_in_no_other_way(volumes):
+    shape, matrix = (5, 6, 7), right_angled(OBLIQUE)
+    reversal, swap = np.diag([1.0, 1, -1, 1]), np.diag([-1.0, 1, 1, 1])
+    reversal[2, 3], swap[0, 3] = shape[0] - 1, shape[2] - 1
+    shift = np.eye(4)
+    shift[2, 3] = 0.01
+    assert volumes.same_place(shape, matrix, matrix) and volumes.same_place(shape, matrix @ reversal, matrix)
+    assert not any(volumes.same_place(shape, moved, matrix) for moved in (matrix @ swap, shift @ matrix, -matrix))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import slicer
 
 from ..fieldofview.classification import Classification
-from .fieldofview import ROLE, placed_as_classified, require_classification
+from .fieldofview import ROLE, boundary_label, placed_as_classified, require_classification
 from .scene import unchanged_on_failure
 from .slabs import section
 
@@ -82,7 +82,7 @@ def _positions(classification: Classification) -> dict[str, float]:
 
 
 def _new_plane(volume_node: slicer.vtkMRMLScalarVolumeNode, name: str) -> slicer.vtkMRMLMarkupsPlaneNode:
-    plane = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsPlaneNode", name.replace("/", " / "))
+    plane = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsPlaneNode", boundary_label(name))
     plane.SetAttribute(ROLE, name)
     plane.SetNodeReferenceID(ROLE, volume_node.GetID())
     plane.SetSaveWithScene(False)  # the table of regions has what is to be kept

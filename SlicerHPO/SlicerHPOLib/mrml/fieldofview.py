@@ -20,13 +20,12 @@ from ..segmentation import Segment
 from .scene import beside, unchanged_on_failure
 from .slabs import corners, section, surface
 from .tables import fill_table
-from .volumes import NodeError, unchecked_image_of
+from .volumes import NodeError, same_place, unchecked_image_of
 
 ROLE = "SlicerHPO.FieldOfView"  # references between volume and table; the table's attribute with the answer
 CLOSED_SURFACE = "Closed surface"
 BOUNDARY = "boundary"  # the series and its column
 _GREY = (0.3, 0.3, 0.3)
-_MOVED_MM = 1e-3
 _PARTS = {
     "segmentation": "body regions",
     "curves": "class probabilities",
@@ -144,13 +143,18 @@ def parts(volume_node: slicer.vtkMRMLScalarVolumeNode) -> dict[str, slicer.vtkMR
     return {"regions": table, **{name: node for name, node in nodes.items() if node is not None}}
 
 
+def chart_of(volume_node: slicer.vtkMRMLScalarVolumeNode) -> slicer.vtkMRMLPlotChartNode:
+    """The chart of a volume's answer; one that the user deleted comes back. Raises NodeError without an answer."""
+    classification = require_classification(volume_node)
+    if "chart" not in parts(volume_node):
+        show(volume_node, classification)
+    return parts(volume_node)["chart"]
+
+
 def placed_as_classified(volume_node: slicer.vtkMRMLScalarVolumeNode, classification: Classification) -> Image:
     """The volume where it lies. Raises NodeError if that is not where it lay when it was classified."""
     image = unchecked_image_of(volume_node)
-    there = Image(image.voxels, classification.ijk_to_ras)
-    ends = [[0, 0, 0], image.shape[::-1]]
-    moved_mm = np.abs(image.ras_of(ends) - there.ras_of(ends)).max()
-    if moved_mm > _MOVED_MM:
+    if not same_place(image.shape, image.ijk_to_ras, classification.ijk_to_ras):
         raise NodeError(
             _(
                 "{name} was moved or changed after its regions were found, so they lie elsewhere: "
@@ -203,6 +207,11 @@ def show_only_slabs_of(volume_node: slicer.vtkMRMLScalarVolumeNode | None, visib
         node = parts(other).get("segmentation")
         if node is not None and node.GetDisplayNode() is not None:
             node.GetDisplayNode().SetVisibility(visible and other is volume_node)
+
+
+def boundary_label(name: str) -> str:
+    """The name of a boundary, such as "abdomen/chest", as the user reads it."""
+    return " / ".join(LABELS[region] for region in name.split("/"))
 
 
 def tenths(mm: float) -> float:

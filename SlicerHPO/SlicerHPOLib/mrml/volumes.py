@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import slicer
 import vtk
@@ -14,6 +16,7 @@ VOLUME_EVENTS = (  # after which it has other voxels, or lies elsewhere
     slicer.vtkMRMLVolumeNode.ImageDataModifiedEvent,
     slicer.vtkMRMLTransformableNode.TransformModifiedEvent,
 )
+_MOVED_MM = 1e-3
 
 
 class NodeError(ValueError):
@@ -114,6 +117,20 @@ def to_world(node: slicer.vtkMRMLTransformableNode) -> np.ndarray:
     matrix = vtk.vtkMatrix4x4()
     transform.GetMatrixTransformToWorld(matrix)
     return _array(matrix)
+
+
+def same_place(shape: tuple[int, int, int], a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether the voxels of a volume lie in the same places by two ijk-to-RAS matrices (4, 4).
+
+    Their k axes may be opposite: Slicer reverses that of a left-handed volume when it reads the file.
+
+    Args:
+        shape: of the volume, (k, j, i).
+    """
+    corners = np.array(list(product(*[(0, count - 1) for count in shape[::-1]], [1])))
+    reversal = np.diag([1.0, 1, -1, 1])
+    reversal[2, 3] = shape[0] - 1
+    return any(np.abs((a - there) @ corners.T).max() <= _MOVED_MM for there in (b, b @ reversal))
 
 
 def vtk_matrix(matrix: np.ndarray) -> vtk.vtkMatrix4x4:

@@ -61,7 +61,11 @@ def test_the_plot_button_shows_the_chart(panel, classified):
     import slicer
 
     click(panel.ui.plotButton)
-    assert slicer.app.applicationLogic().GetSelectionNode().GetActivePlotChartID() == parts(classified)["chart"].GetID()
+    selection = slicer.app.applicationLogic().GetSelectionNode()
+    assert selection.GetActivePlotChartID() == parts(classified)["chart"].GetID()
+    slicer.mrmlScene.RemoveNode(parts(classified)["chart"])
+    click(panel.ui.plotButton)  # it is drawn again
+    assert selection.GetActivePlotChartID() == parts(classified)["chart"].GetID()
 
 
 def test_export_writes_the_regions(panel, classified, dialogs, tmp_path):
@@ -190,7 +194,7 @@ def test_apply_keeps_the_boundaries_that_the_user_set_and_says_so(panel, classif
     wait_until(ended(panel))
     assert fixed(panel, classified) == {"abdomen/chest": 60.0}
     assert panel.ui.abdomenChestCheckBox.checked and panel.ui.releaseButton.enabled
-    assert panel.ui.statusLabel.text == "Boundaries that you had set were kept: abdomen/chest."
+    assert panel.ui.statusLabel.text == "Boundaries that you had set were kept: abdomen / chest."
     click(panel.ui.releaseButton)
     click(panel.ui.applyButton)
     wait_until(ended(panel))
