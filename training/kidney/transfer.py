@@ -295,11 +295,10 @@ def _step(plan: TransferPlan, model, before: nn.Module, optimizer, volumes: Volu
 
 @dataclass(frozen=True, eq=False)
 class Memory:
-    """What the decoder's last block is given of a volume, (1, C, d, h, w) of the finest level and (1, C', ...) of the
-    next; the truth (1, 1, d, h, w), and the probabilities before the transfer where a guard compares with them."""
+    """What the decoder's last block is given of a volume (1, C, d, h, w), the truth (1, 1, d, h, w), and the
+    probabilities before the transfer where a guard compares with them."""
 
-    skip: torch.Tensor
-    below: torch.Tensor
+    given: torch.Tensor
     truth: torch.Tensor
     before: torch.Tensor | None
 
@@ -318,17 +317,16 @@ def remembered(network: UNet, volumes: Volumes, plan: TransferPlan) -> list[Memo
             box = (..., *seen_box(image, network.encoder.plan))
             image = image[box].contiguous(memory_format=torch.channels_last_3d)
             with torch.autocast("cpu", torch.bfloat16, enabled=plan.precision == "bfloat16"):
-                features = network.encoder(image)
-                given = features[0], network.decoder.coarser(features)
-                before = torch.sigmoid(_last(network, *given)) if plan.guard else None
-            truth = functional.adaptive_avg_pool3d(occupancy(distances[box]), given[0].shape[2:])
-            memory.append(Memory(*given, truth, before))
+                given = network.decoder.joined(network.encoder(image))
+                before = torch.sigmoid(_last(network, given)) if plan.guard else None
+            truth = functional.adaptive_avg_pool3d(occupancy(distances[box]), given.shape[2:])
+            memory.append(Memory(given, truth, before))
     return memory
 
 
-def _last(network: UNet, skip: torch.Tensor, below: torch.Tensor) -> torch.Tensor:
-    """Scores at the features' resolution."""
-    return network.head(network.decoder.level(0, skip, below))
+def _last(network: UNet, given: torch.Tensor) -> torch.Tensor:
+    """Scores at the features' resolution, of what the last block is given."""
+    return network.head(network.decoder.blocks[0](given))
 
 
 def _step_from_memory(plan: TransferPlan, model: Tuned, optimizer, memory: list[Memory], step: int) -> float:
@@ -337,7 +335,7 @@ def _step_from_memory(plan: TransferPlan, model: Tuned, optimizer, memory: list[
     for n in np.random.default_rng([plan.seed, step]).choice(len(memory), plan.batch):
         seen = memory[n]
         with torch.autocast("cpu", torch.bfloat16, enabled=plan.precision == "bfloat16"):
-            found = torch.sigmoid(_last(model.network, seen.skip, seen.below))
+            found = torch.sigmoid(_last(model.network, seen.given))
         loss = loss + loss_of(found, seen.truth) / plan.batch
         if seen.before is not None:
             loss = loss + plan.guard * (found.float() - seen.before.float()).square().mean() / plan.batch

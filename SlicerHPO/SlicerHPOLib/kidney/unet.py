@@ -125,18 +125,18 @@ class Decoder(nn.Module):
         self.blocks = nn.ModuleList(Block(below + skip, skip, skip, parameters) for skip, below in pairwise(w))
 
     def forward(self, features: list[torch.Tensor]) -> torch.Tensor:
-        return self.level(0, features[0], self.coarser(features)) if len(self.blocks) else features[0]
+        return self.blocks[0](self.joined(features)) if len(self.blocks) else features[0]
 
-    def coarser(self, features: list[torch.Tensor]) -> torch.Tensor:
-        """The features of all levels but the finest, whose block is then given them with the encoder's finest."""
+    def joined(self, features: list[torch.Tensor]) -> torch.Tensor:
+        """What the finest level's block is given: the encoder's features there, and those from below."""
         below = features[-1]
         for level in reversed(range(1, len(self.blocks))):
-            below = self.level(level, features[level], below)
-        return below
+            below = self.blocks[level](_joined(features[level], below))
+        return _joined(features[0], below)
 
-    def level(self, level: int, skip: torch.Tensor, below: torch.Tensor) -> torch.Tensor:
-        """The features of one level, of the encoder's and of those of the next coarser level."""
-        return self.blocks[level](torch.cat([skip, upsample(below, skip.shape[2:])], 1))
+
+def _joined(skip: torch.Tensor, below: torch.Tensor) -> torch.Tensor:
+    return torch.cat([skip, upsample(below, skip.shape[2:])], 1)
 
 
 class UNet(nn.Module):

@@ -175,7 +175,7 @@ def test_the_last_block_learns_from_what_it_is_given_as_in_the_network(source):
     with torch.no_grad():
         features = source.eval().encoder(image)
         scores = source.head(source.decoder(features))
-    torch.testing.assert_close(_last(source, memory.skip, memory.below), scores)
+    torch.testing.assert_close(_last(source, memory.given), scores)
     torch.testing.assert_close(memory.before, torch.sigmoid(scores))
     torch.testing.assert_close(memory.truth, functional.avg_pool3d(occupancy(distances), 2))
     assert added_weights(source, REMEMBERED) == 0
