@@ -3,7 +3,6 @@
 import sys
 from pathlib import Path
 
-import qt
 import slicer
 import vtk
 from slicer.i18n import tr as _
@@ -24,6 +23,7 @@ except ImportError:  # run from the source tree
 
 from KidneyUltrasoundLib.Choices import Method, Population, Side
 from KidneyUltrasoundLib.CorrectionPoints import CorrectionPoints
+from KidneyUltrasoundLib.ExportButtons import ExportButtons
 from KidneyUltrasoundLib.ModelSelector import ModelSelector
 from KidneyUltrasoundLib.SeedPoint import SeedPoint
 from KidneyUltrasoundLib.Timers import timer
@@ -112,6 +112,7 @@ class KidneyUltrasoundWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         placeWidgets = [self.ui.insidePlaceWidget, self.ui.outsidePlaceWidget]
         self._points = CorrectionPoints(placeWidgets, self.onPlace, self.onPointsChanged, self.onPointsSettled)
         self._seedPoint = SeedPoint(self.ui, self._checkCanApply)
+        self._exports = ExportButtons(self.ui, self.logic, lambda: self._parameterNode.segmentation)
         self._models = ModelSelector(self.ui.modelSelector, self.logic.models)
         self.ui.segmentationSelector.addAttribute("vtkMRMLSegmentationNode", kidney.SIDE)  # only kidneys
 
@@ -124,8 +125,6 @@ class KidneyUltrasoundWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.applyButton.connect("clicked(bool)", self.onApplyButton)
         self.ui.undoButton.connect("clicked(bool)", self.onUndoButton)
         self.ui.redoButton.connect("clicked(bool)", self.onRedoButton)
-        self.ui.exportSegmentationButton.connect("clicked(bool)", self.onExportSegmentationButton)
-        self.ui.exportReportButton.connect("clicked(bool)", self.onExportReportButton)
         self.initializeParameterNode()
 
     def cleanup(self):
@@ -154,7 +153,7 @@ class KidneyUltrasoundWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.initializeParameterNode()
 
     def onNodeRemoved(self, caller, event):
-        if not slicer.mrmlScene.IsClosing():
+        if not slicer.mrmlScene.IsClosing() and not slicer.mrmlScene.IsImporting():
             self.logic.removeOrphans()
             if self._parameterNode:
                 self.onParameterNodeModified()  # a reference may be gone
@@ -169,7 +168,6 @@ class KidneyUltrasoundWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Shows and observes another parameter node, or none."""
         if self._parameterNode:
             self._parameterNode.disconnectGui(self._parameterNodeGuiTag)
-            self._parameterNodeGuiTag = None
             self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParameterNodeModified)
         self._parameterNode = inputParameterNode
         self._models.watch(inputParameterNode)
@@ -189,13 +187,19 @@ class KidneyUltrasoundWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._seedPoint.watch(node.seedPoint if node.method == Method.CLASSICAL else None)
         for widget in (self.ui.populationLabel, self.ui.populationSelector):
             widget.visible = node.method != Method.CLASSICAL
-        self.removeObservers(self._checkCanApply)
+        self.removeObservers(self.onVolumeModified)
         for event in VOLUME_EVENTS if node.inputVolume else ():
-            self.addObserver(node.inputVolume, event, self._checkCanApply)
+            self.addObserver(node.inputVolume, event, self.onVolumeModified)
+        self.logic.followVolume(node.inputVolume)
         self._points.watch(self.logic.pointNodes(node.segmentation))
         self.ui.measuresView.setMRMLTableNode(self.logic.measuresNode(node.segmentation))
         self.logic.setSide(node.segmentation, node.side.value)
         self._checkButtons()
+
+    def onVolumeModified(self, caller, event):
+        """The volume has other voxels, or lies elsewhere."""
+        self.logic.followVolume(caller)
+        self._checkCanApply()
 
     def _follow(self, node):
         """Sets what depends on the parameter that was changed; whether there was anything to set."""
@@ -235,10 +239,9 @@ class KidneyUltrasoundWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _asked(self):
         """What the chosen method takes besides the volume."""
-        node = self._parameterNode
-        if node.method == Method.CLASSICAL:
-            return dict(seed_point_mm=self.logic.seedPointOf(node.seedPoint))
-        return dict(population=node.population.value)
+        if self._parameterNode.method == Method.CLASSICAL:
+            return dict(seed_point_mm=self.logic.seedPointOf(self._parameterNode.seedPoint))
+        return dict(population=self._parameterNode.population.value)
 
     def onApplyButton(self):
         self._clickTimer.start()  # the second click of a double click shall not cancel
@@ -271,7 +274,8 @@ class KidneyUltrasoundWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             with slicer.util.tryWithErrorDisplay(_("The kidney could not be segmented."), waitCursor=True):
                 segmentation = self.logic.finishProcess()
                 self.logic.getParameterNode().segmentation = segmentation  # maybe of a panel that was left
-                self.logic.showInViews(segmentation)
+                if self._parameterNode:  # else the user is at work elsewhere
+                    self.logic.showInViews(segmentation)
                 self._show(self.ui.statusLabel, " ".join(self.logic.notes))
                 self._points.tellSettled()
         finally:
@@ -281,13 +285,14 @@ class KidneyUltrasoundWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _checkCanCorrect(self):
         segmentation = self._parameterNode.segmentation if self._parameterNode else None
-        can = self.logic.canCorrect(segmentation) and not self.logic.isRunning
+        whyNot = self.logic.whyNotCorrect(segmentation) if segmentation else ""
+        can = bool(segmentation) and not whyNot and not self.logic.isRunning
         for widget in (self.ui.correctionsCollapsibleButton, self.ui.resultCollapsibleButton):
             widget.enabled = can
-            widget.toolTip = "" if can else _("Segment a volume first.")
+            widget.toolTip = "" if can else whyNot or _("Segment a volume first.")
         self.ui.undoButton.enabled = can and self.logic.canUndo(segmentation)
         self.ui.redoButton.enabled = can and self.logic.canRedo(segmentation)
-        self._show(self.ui.warningLabel, " ".join(self.logic.warnings(segmentation)) if can else "")
+        self._show(self.ui.warningLabel, " ".join(self.logic.warnings(segmentation)) if can else whyNot)
         told = Population.told(*self.logic.populationOf(segmentation)) if can else ""
         self._show(self.ui.foundPopulationLabel, told)
 
@@ -326,21 +331,6 @@ class KidneyUltrasoundWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _stopPlacing(self):
         self._points.stopPlacing()
         self._seedPoint.stopPlacing()
-
-    # Exporting
-
-    def onExportSegmentationButton(self):
-        self._export(_("Segmentation (*.seg.nrrd);;Label map (*.nii.gz)"), self.logic.exportSegmentation)
-
-    def onExportReportButton(self):
-        self._export(_("Table (*.csv);;JSON (*.json)"), self.logic.exportReport)
-
-    def _export(self, filters, write):
-        path = qt.QFileDialog.getSaveFileName(self.parent, _("Export"), "", filters)
-        if path:
-            with slicer.util.tryWithErrorDisplay(_("The file could not be written."), waitCursor=True):
-                write(self._parameterNode.segmentation, path)
-                self._show(self.ui.statusLabel, _("Written: {0}").format(path))
 
     @staticmethod
     def _show(label, text):
@@ -503,13 +493,22 @@ class KidneyUltrasoundLogic(ScriptedLoadableModuleLogic):
 
     # Correction
 
-    def canCorrect(self, segmentation):
-        """Whether a segmentation has all that its correction needs."""
+    def whyNotCorrect(self, segmentation):
+        """Why points cannot correct a segmentation, or ""."""
         try:
             kidney.state_of(segmentation)
-        except ValueError:
-            return False
-        return True
+        except ValueError as error:
+            return str(error)
+        return ""
+
+    def canCorrect(self, segmentation):
+        """Whether a segmentation has all that its correction needs."""
+        return not self.whyNotCorrect(segmentation)
+
+    def followVolume(self, inputVolume):
+        """Takes all kidneys of a volume along that was put under another parent transform."""
+        for segmentation in kidney.segmentations_of(inputVolume):
+            kidney.follow(segmentation)
 
     def prepareCorrections(self, segmentation):
         """Takes the time now that the first correction would take otherwise."""

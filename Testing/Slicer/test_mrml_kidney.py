@@ -112,6 +112,7 @@ def test_measures_are_in_the_table_and_axes_are_lines_of_their_length(kidney):
     assert [table.GetColumnName(column) for column in range(3)] == ["Measure", "Value", "Unit"]
     assert float(rows["Length"]) == pytest.approx(72, abs=3)
     assert float(rows["Volume"]) == pytest.approx(48.3, rel=0.06) and float(rows["Confidence"]) == 93.0
+    sides = []  # of labels that begin close to each other, so that they do not cover each other
     for role, axis in zip(kidney.LINES, ("length", "width", "thickness"), strict=True):
         line = node.GetNodeReference(role)
         ends = slicer.util.arrayFromMarkupsControlPoints(line, world=True)
@@ -119,7 +120,10 @@ def test_measures_are_in_the_table_and_axes_are_lines_of_their_length(kidney):
         assert line.GetNthControlPointLabel(1).startswith(
             f"{axis.capitalize()} {np.linalg.norm(ends[1] - ends[0]):.1f} mm"
         )
+        text = line.GetDisplayNode().GetTextProperty()
+        sides.append((text.GetJustification(), text.GetVerticalJustification()))
         assert line.GetLocked() and line.GetTransformNodeID() == volume_node.GetTransformNodeID()
+    assert len(set(sides)) == 3
     kidney.show_measures(node, result)
     assert line.GetNumberOfControlPoints() == 2
 
@@ -184,6 +188,47 @@ def test_a_moved_volume_takes_kidney_points_and_axes_along(kidney):
     np.testing.assert_allclose(after.points.ras_mm[0], move[:3, :3] @ point + move[:3, 3])
     np.testing.assert_array_equal(after.result.mask > 0, result.mask > 0)
     assert after.result.measures.volume_ml == pytest.approx(result.measures.volume_ml, rel=1e-3)
+
+
+MOVE = matrix_of((0.5, 0.1, -0.3), (1, 1, 1))
+
+
+@pytest.mark.parametrize("matrix", [matrix_of(TURN), LEFT_HANDED], ids=["oblique", "left-handed"])
+@pytest.mark.parametrize("before, after", [(None, MOVE), (MOVE, None), (MOVE, np.diag([-1.0, -1, 1, 1]))])
+def test_a_kidney_follows_its_volume_under_another_transform(kidney, matrix, before, after):
+    volume_node = a_volume_node(matrix, before)
+    node, result = segmented(kidney, volume_node)
+    volume_node.SetAndObserveTransformNodeID(None if after is None else transform(after).GetID())
+    with pytest.raises(kidney.NodeError, match="moved or changed after it was segmented: segment it again"):
+        session_of(kidney, node)
+    kidney.follow(node)
+    np.testing.assert_array_equal(session_of(kidney, node).result.mask > 0, result.mask > 0)
+    np.testing.assert_array_equal(mask_in(node, volume_node) > 0, result.mask > 0)
+    assert {part.GetTransformNodeID() for part in kidney.nodes_of(node) if hasattr(part, "GetTransformNodeID")} == {
+        volume_node.GetTransformNodeID()
+    }
+
+
+def test_a_kidney_stays_where_it_is_when_its_volume_is_hardened_there(kidney):
+    volume_node = a_volume_node(matrix_of(TURN), MOVE)
+    node, result = segmented(kidney, volume_node)
+    volume_node.HardenTransform()
+    kidney.follow(node)
+    np.testing.assert_array_equal(session_of(kidney, node).result.mask > 0, result.mask > 0)
+    assert node.GetParentTransformNode() is not None and volume_node.GetParentTransformNode() is None
+
+
+@pytest.mark.parametrize("change", ["shift", "shape"])
+def test_a_kidney_of_a_volume_that_was_changed_is_not_corrected_in_the_wrong_place(kidney, change):
+    volume_node = a_volume_node()
+    node, _ = segmented(kidney, volume_node)
+    if change == "shift":
+        volume_node.SetOrigin(0, 0, 1000)
+    else:
+        volume_node.GetImageData().Crop([0, 20, 0, 20, 0, 20])
+    kidney.follow(node)
+    with pytest.raises(kidney.NodeError, match="scan was moved or changed after it was segmented"):
+        session_of(kidney, node)
 
 
 def test_what_was_found_comes_back_to_the_last_bit(kidney):
@@ -295,7 +340,7 @@ def test_other_segments_of_a_node_stay_as_they_are(kidney):
     np.testing.assert_array_equal(mask_in(node, volume_node) > 0, smaller.mask > 0)
 
 
-@pytest.mark.parametrize("lost", ["volume", "found", "never"])
+@pytest.mark.parametrize("lost", ["volume", "found", "values of found", "never"])
 def test_without_volume_or_what_was_found_it_says_what_to_do(kidney, scene, lost):
     from SlicerHPOLib.mrml.volumes import NodeError
 
@@ -303,11 +348,15 @@ def test_without_volume_or_what_was_found_it_says_what_to_do(kidney, scene, lost
     node, _ = segmented(kidney, volume_node)
     if lost == "never":
         node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode")
+    elif lost == "values of found":  # of a scene whose file of them is missing
+        node.GetNodeReference(kidney.FOUND).SetAndObserveImageData(None)
+        with pytest.raises(NodeError, match="scan kidney found is damaged"):
+            kidney.state_of(node)
     else:
         scene.RemoveNode(volume_node if lost == "volume" else node.GetNodeReference(kidney.FOUND))
     with pytest.raises(NodeError, match="segment"):
         session_of(kidney, node)
-    assert lost == "never" or kidney.segmentation_of(volume_node) is None
+    assert lost in ("never", "values of found") or kidney.segmentation_of(volume_node) is None
 
 
 def test_measures_are_shown_in_the_nodes_that_the_user_left(kidney, scene):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 import slicer
+import vtk
 from slicer.i18n import tr as _
 from vtk.util import numpy_support
 
@@ -25,10 +26,10 @@ from .tables import fill_table
 from .volumes import NodeError, to_world, unchecked_image_of, vtk_matrix
 
 VOLUME, FOUND, MEASURES = "SlicerHPO.volume", kidneyfound.ROLE, "SlicerHPO.measures"  # roles of references
-LINES = {  # role: name, colour
-    "SlicerHPO.length": (_("Length"), (1.0, 0.85, 0.2)),
-    "SlicerHPO.width": (_("Width"), (0.3, 0.8, 1.0)),
-    "SlicerHPO.thickness": (_("Thickness"), (1.0, 0.5, 0.9)),
+LINES = {  # role: name, colour, on which sides of its point the label ends; they cross and must not cover each other
+    "SlicerHPO.length": (_("Length"), (1.0, 0.85, 0.2), (vtk.VTK_TEXT_LEFT, vtk.VTK_TEXT_BOTTOM)),
+    "SlicerHPO.width": (_("Width"), (0.3, 0.8, 1.0), (vtk.VTK_TEXT_RIGHT, vtk.VTK_TEXT_BOTTOM)),
+    "SlicerHPO.thickness": (_("Thickness"), (1.0, 0.5, 0.9), (vtk.VTK_TEXT_LEFT, vtk.VTK_TEXT_TOP)),
 }
 SIDES = {kidneypoints.INSIDE: True, kidneypoints.OUTSIDE: False}
 SIDE = "SlicerHPO.side"  # attribute
@@ -38,12 +39,13 @@ _LABELMAP, _SURFACE = "Binary labelmap", "Closed surface"
 
 def segmentation_of(volume_node: slicer.vtkMRMLNode | None) -> slicer.vtkMRMLSegmentationNode | None:
     """The newest kidney that was segmented in a volume, if any."""
-    scene = slicer.mrmlScene
-    found = None
-    for index in range(scene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode")):
-        node = scene.GetNthNodeByClass(index, "vtkMRMLSegmentationNode")
-        found = node if is_of(node, volume_node) else found
-    return found
+    return next(reversed(segmentations_of(volume_node)), None)
+
+
+def segmentations_of(volume_node: slicer.vtkMRMLNode | None) -> list[slicer.vtkMRMLSegmentationNode]:
+    """All kidneys that were segmented in a volume, the oldest first."""
+    nodes = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
+    return [node for node in nodes if is_of(node, volume_node)]
 
 
 def is_of(segmentation_node: slicer.vtkMRMLNode | None, volume_node: slicer.vtkMRMLNode | None) -> bool:
@@ -97,15 +99,28 @@ def add_kidney(
         kidneypoints.style(points_node, role)
         if elsewhere:
             points_node.RemoveAllControlPoints()
-    for role, (name, colour) in LINES.items():
+    for role, (name, colour, _sides) in LINES.items():
         _style_line(_companion(segmentation_node, role, "vtkMRMLMarkupsLineNode", name), colour)
     _companion(segmentation_node, MEASURES, "vtkMRMLTableNode", "measures")
+    _put_under(segmentation_node, volume_node)
     for node in nodes_of(segmentation_node):
-        if node.IsA("vtkMRMLTransformableNode"):
-            node.SetAndObserveTransformNodeID(volume_node.GetTransformNodeID())
         if not node.GetHideFromEditors():
             beside(node, volume_node)
     return segmentation_node
+
+
+def follow(segmentation_node: slicer.vtkMRMLSegmentationNode | None) -> None:
+    """Takes a kidney along when its volume was put under another parent transform, or taken out of one.
+
+    A volume that a transform was hardened on has left none behind: it, and one that was changed, is not followed.
+    """
+    try:
+        volume_node = volume_of(segmentation_node)
+        image, ras_to_world = unchecked_image_of(volume_node), to_world(volume_node)
+    except NodeError:
+        return
+    if kidneyfound.is_in_place(segmentation_node.GetNodeReference(FOUND), image, ras_to_world):
+        _put_under(segmentation_node, volume_node)
 
 
 def nodes_of(segmentation_node: slicer.vtkMRMLSegmentationNode) -> list[slicer.vtkMRMLNode]:
@@ -116,16 +131,15 @@ def nodes_of(segmentation_node: slicer.vtkMRMLSegmentationNode) -> list[slicer.v
 
 
 def found_of(segmentation_node: slicer.vtkMRMLSegmentationNode) -> FoundKidney:
-    """What was found, as it lies in the world now. Raises NodeError if the volume or what was found in it is gone."""
-    image = unchecked_image_of(volume_of(segmentation_node))
-    return kidneyfound.restored(segmentation_node.GetNodeReference(FOUND), image)
+    """What was found, as it lies in the world now. Raises NodeError if the volume or what was found in it is gone, or
+    the volume lies elsewhere."""
+    return kidneyfound.restored(segmentation_node.GetNodeReference(FOUND), _image_in_place(segmentation_node))
 
 
 def state_of(segmentation_node: slicer.vtkMRMLSegmentationNode) -> tuple:
     """What corrections rest on: where the volume lies, and what was found in it. Raises as `found_of`."""
-    image = unchecked_image_of(volume_of(segmentation_node))
-    found_node = segmentation_node.GetNodeReference(FOUND)
-    return image.shape, image.ijk_to_ras.tobytes(), found_node.GetImageData().GetMTime()
+    image, data = _image_in_place(segmentation_node), kidneyfound.data_of(segmentation_node.GetNodeReference(FOUND))
+    return image.shape, image.ijk_to_ras.tobytes(), data.GetMTime()
 
 
 def origin_of(segmentation_node: slicer.vtkMRMLSegmentationNode) -> Origin:
@@ -190,8 +204,9 @@ def show_measures(segmentation_node: slicer.vtkMRMLSegmentationNode, result: Kid
     measures = result.measures
     if (table_node := segmentation_node.GetNodeReference(MEASURES)) is not None:
         _fill(table_node, result)
-    for (role, (name, _colour)), axis in zip(LINES.items(), _axes(measures), strict=True):
+    for (role, (name, _colour, sides)), axis in zip(LINES.items(), _axes(measures), strict=True):
         if (line_node := segmentation_node.GetNodeReference(role)) is not None:
+            _justify(line_node, *sides)
             _draw(line_node, axis, name)
 
 
@@ -207,6 +222,24 @@ def show_in_views(segmentation_node: slicer.vtkMRMLSegmentationNode, result: Kid
 
 def _axes(measures: Measures) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return measures.length_axis, measures.width_axis, measures.thickness_axis
+
+
+def _put_under(segmentation_node: slicer.vtkMRMLSegmentationNode, volume_node: slicer.vtkMRMLScalarVolumeNode) -> None:
+    """Puts all of a kidney under the parent transform of its volume."""
+    transform_id = volume_node.GetTransformNodeID()
+    for node in nodes_of(segmentation_node):
+        if node.IsA("vtkMRMLTransformableNode") and node.GetTransformNodeID() != transform_id:
+            node.SetAndObserveTransformNodeID(transform_id)
+
+
+def _image_in_place(segmentation_node: slicer.vtkMRMLSegmentationNode) -> Image:
+    """Of the volume in which a kidney was found. Raises NodeError if it is gone, or not where it was to the kidney."""
+    volume_node, found_node = volume_of(segmentation_node), segmentation_node.GetNodeReference(FOUND)
+    image = unchecked_image_of(volume_node)
+    if not kidneyfound.is_in_place(found_node, image, to_world(found_node)):
+        name = volume_node.GetName()
+        raise NodeError(_("{name} was moved or changed after it was segmented: segment it again.").format(name=name))
+    return image
 
 
 def _companion(segmentation_node, role: str, class_name: str, what: str) -> slicer.vtkMRMLNode:
@@ -255,6 +288,14 @@ def _draw(line_node: slicer.vtkMRMLMarkupsLineNode, axis: np.ndarray, name: str)
     line_node.SetNthControlPointLabel(0, "")
     line_node.SetNthControlPointLabel(1, f"{name} {np.linalg.norm(axis[1] - axis[0]):.1f} mm")
     line_node.EndModify(was_modified)
+
+
+def _justify(line_node: slicer.vtkMRMLMarkupsLineNode, horizontal: int, vertical: int) -> None:
+    """Puts the label beside its point; a saved scene forgets it."""
+    line_node.CreateDefaultDisplayNodes()  # if the user deleted it
+    text = line_node.GetDisplayNode().GetTextProperty()
+    text.SetJustification(horizontal)
+    text.SetVerticalJustification(vertical)
 
 
 def _style_line(line_node: slicer.vtkMRMLMarkupsLineNode, colour: tuple[float, float, float]) -> None:

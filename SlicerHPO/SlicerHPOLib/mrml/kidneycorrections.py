@@ -71,6 +71,7 @@ class KidneyCorrections:
         return result
 
     def _entry(self, segmentation_node: slicer.vtkMRMLSegmentationNode) -> _Entry:
+        kidney.follow(segmentation_node)
         state = kidney.state_of(segmentation_node)
         entry = self._entries.get(segmentation_node.GetID())
         if entry is None or entry.state != state:

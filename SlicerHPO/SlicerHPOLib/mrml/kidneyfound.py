@@ -18,10 +18,11 @@ from vtk.util import numpy_support
 from ..image import Image
 from ..kidney.request import AUTO
 from ..kidney.session import FoundKidney
-from .volumes import NodeError, to_world, vtk_matrix
+from .volumes import NodeError, same_place, to_world, vtk_matrix
 
 ROLE = "SlicerHPO.found"  # by which a segmentation refers to the node
 ATTRIBUTE = "SlicerHPO.found"
+PLACE = "SlicerHPO.place"  # attribute: size of the volume, and where it lies in the node's own space
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,8 @@ def store(found: FoundKidney, node: slicer.vtkMRMLVectorVolumeNode, ras_to_world
     node.SetIJKToRASMatrix(vtk_matrix(np.linalg.inv(ras_to_world) @ found.grid.ijk_to_ras))
     node.SetHideFromEditors(True)
     node.SetAttribute(ATTRIBUTE, json.dumps(found.description))
+    place = np.linalg.inv(ras_to_world) @ found.image.ijk_to_ras
+    node.SetAttribute(PLACE, json.dumps({"shape": found.image.shape, "ijk_to_ras": place.tolist()}))
     for name, value in asdict(origin).items():
         node.SetAttribute(f"SlicerHPO.{name}", value)
 
@@ -58,15 +61,35 @@ def origin_of(node: slicer.vtkMRMLVectorVolumeNode) -> Origin:
     return Origin(**{name: value for name, value in values.items() if value})
 
 
+def is_in_place(node: slicer.vtkMRMLVectorVolumeNode, image: Image, ras_to_world: np.ndarray) -> bool:
+    """Whether a volume has the size, and the place in a parent transform's space, that it had when this was found.
+
+    Args:
+        image: of the volume, in the world. ras_to_world: (4, 4) of the parent transform.
+    """
+    place = json.loads(node.GetAttribute(PLACE) or "null")
+    if place is None:  # of a scene that was saved before there were any
+        return True
+    here = np.linalg.inv(ras_to_world) @ image.ijk_to_ras
+    return image.shape == tuple(place["shape"]) and same_place(image.shape, here, np.array(place["ijk_to_ras"]))
+
+
+def data_of(node: slicer.vtkMRMLVectorVolumeNode) -> vtk.vtkImageData:
+    """The values of a node. Raises NodeError if there are none, as where a file of a saved scene is missing."""
+    data = node.GetImageData()
+    if data is None or data.GetPointData().GetScalars() is None:
+        raise _damaged(node)
+    return data
+
+
 def restored(node: slicer.vtkMRMLVectorVolumeNode, image: Image) -> FoundKidney:
     """What was stored, as it lies in the world now, with the image of its volume. Raises NodeError if it is damaged."""
-    data = node.GetImageData()
-    scalars = None if data is None else data.GetPointData().GetScalars()
+    data = data_of(node)
     try:
         description = json.loads(node.GetAttribute(ATTRIBUTE))
-        values = numpy_support.vtk_to_numpy(scalars).reshape(*data.GetDimensions()[::-1], -1)
-    except (TypeError, ValueError, AttributeError):
-        raise NodeError(_("{name} is damaged: segment the volume again.").format(name=node.GetName())) from None
+    except (TypeError, ValueError):
+        raise _damaged(node) from None
+    values = numpy_support.vtk_to_numpy(data.GetPointData().GetScalars()).reshape(*data.GetDimensions()[::-1], -1)
     phi, *modes = np.moveaxis(values.astype(np.float32), -1, 0)
     arrays = {"phi": np.ascontiguousarray(phi), "ijk_to_ras": to_world(node) @ _ijk_to_ras(node)}
     if modes:
@@ -81,6 +104,10 @@ def remove_orphans() -> None:
     for node in [node for node in nodes if node.GetAttribute(ATTRIBUTE)]:
         if not any(other.GetNodeReferenceID(ROLE) == node.GetID() for other in segmentations):
             slicer.mrmlScene.RemoveNode(node)
+
+
+def _damaged(node: slicer.vtkMRMLVectorVolumeNode) -> NodeError:
+    return NodeError(_("{name} is damaged: segment the volume again.").format(name=node.GetName()))
 
 
 def _ijk_to_ras(node: slicer.vtkMRMLVolumeNode) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from kidney_panel import centre, choose, point_nodes, run, select, start, table, volume_node
+from kidney_panel import centre, choose, point_nodes, run, select, start, table, volume_ml, volume_node
 from kidneys import TaskAtHand, matrix_of
 
 # What can be pressed
@@ -273,6 +273,8 @@ def test_switching_modules_in_a_run_lets_it_finish(panel, wait_until):
     TaskAtHand.waits = False
     wait_until(lambda: not panel.logic.isRunning)
     assert panel.logic.resultOf(node) is not None
+    views = slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode")
+    assert node.GetID() not in {view.GetBackgroundVolumeID() for view in views}  # they are at work elsewhere
     slicer.util.selectModule("KidneyUltrasound")
     assert panel._parameterNode.segmentation is panel.logic.resultOf(node)
     assert panel.ui.exportReportButton.enabled
@@ -294,6 +296,56 @@ def test_deleting_the_volume_disables_corrections(segmented, scene, process_even
     assert not segmented.ui.correctionsCollapsibleButton.enabled and not segmented.ui.applyButton.enabled
     inside.AddControlPointWorld(4, 5, 6)
     process_events(0.5)
+
+
+def test_a_volume_put_under_a_transform_takes_its_kidney_along(segmented, scene, process_events, dialogs):
+    import slicer
+    from SlicerHPOLib.mrml.volumes import vtk_matrix
+
+    node, segmentation = segmented._parameterNode.inputVolume, segmented._parameterNode.segmentation
+    before = volume_ml(segmented)
+    transform = scene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+    transform.SetMatrixTransformToParent(vtk_matrix(np.diag([-1.0, -1, 1, 1])))
+    node.SetAndObserveTransformNodeID(transform.GetID())
+    assert segmentation.GetParentTransformNode() is transform
+    point_nodes(segmented)[0].AddControlPointWorld(*map(float, centre(node)))
+    process_events(0.5)
+    assert volume_ml(segmented) == pytest.approx(before, rel=1e-3) and len(dialogs) == 0
+    slicer.util.selectModule("Welcome")  # as whoever moves a volume does
+    node.SetAndObserveTransformNodeID(None)
+    assert segmentation.GetParentTransformNode() is None
+    slicer.util.selectModule("KidneyUltrasound")
+    assert segmented.ui.correctionsCollapsibleButton.enabled
+
+
+def test_a_volume_that_was_changed_is_to_be_segmented_again(segmented, process_events, dialogs):
+    segmented._parameterNode.inputVolume.SetOrigin(0, 0, 1000)
+    point_nodes(segmented)[0].AddControlPointWorld(1, 2, 3)
+    process_events(0.5)
+    assert not segmented.ui.correctionsCollapsibleButton.enabled
+    assert "segment it again" in segmented.ui.warningLabel.text and len(dialogs) == 0
+
+
+def test_a_result_whose_file_is_missing_in_an_opened_scene_is_told(segmented, scene, process_events, dialogs, tmp_path):
+    import slicer
+
+    slicer.util.saveScene(str(tmp_path))
+    scene.Clear(0)
+    next(tmp_path.rglob("*found.nrrd")).unlink()
+    with pytest.raises(RuntimeError):
+        slicer.util.loadScene(str(next(tmp_path.glob("*.mrml"))))
+    process_events(0.5)
+    assert not segmented.ui.correctionsCollapsibleButton.enabled and segmented.ui.applyButton.enabled
+    assert "is damaged: segment the volume again" in segmented.ui.warningLabel.text and len(dialogs) == 0
+
+
+def test_what_was_found_stays_while_a_scene_is_added_whose_references_come_later(segmented, scene):
+    scene.StartState(scene.ImportState)
+    found = scene.AddNewNodeByClass("vtkMRMLVectorVolumeNode")
+    found.SetAttribute("SlicerHPO.found", "{}")
+    scene.RemoveNode(scene.AddNewNodeByClass("vtkMRMLTextNode"))
+    assert scene.IsNodePresent(found)
+    scene.EndState(scene.ImportState)
 
 
 # Which volume, which result
