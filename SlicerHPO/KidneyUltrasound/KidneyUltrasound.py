@@ -34,7 +34,7 @@ from SlicerHPOLib.job import Job
 from SlicerHPOLib.kidney.points import CorrectionError
 from SlicerHPOLib.kidney.segmenter import TASK
 from SlicerHPOLib.kidney.session import KidneySession
-from SlicerHPOLib.mrml import kidney, kidneyexport, kidneyfound, kidneypoints, kidneyrun
+from SlicerHPOLib.mrml import cautions, kidney, kidneyexport, kidneyfound, kidneypoints, kidneyrun
 from SlicerHPOLib.mrml.kidneycorrections import KidneyCorrections
 from SlicerHPOLib.mrml.packages import ensure_packages, missing_packages
 from SlicerHPOLib.mrml.progress import translated
@@ -276,7 +276,7 @@ class KidneyUltrasoundWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
                 self.logic.getParameterNode().segmentation = segmentation  # maybe of a panel that was left
                 if self._parameterNode:  # else the user is at work elsewhere
                     self.logic.showInViews(segmentation)
-                self._show(self.ui.statusLabel, " ".join(self.logic.notes))
+                self._show(self.ui.statusLabel, " ".join(map(cautions.translated, self.logic.notes)))
                 self._points.tellSettled()
         finally:
             self._checkButtons()
@@ -468,7 +468,8 @@ class KidneyUltrasoundLogic(ScriptedLoadableModuleLogic):
 
     def warnings(self, segmentation):
         """Why a result may be wrong, for the user."""
-        return self.result(segmentation).warnings if self.canCorrect(segmentation) else ()
+        warnings = self.result(segmentation).warnings if self.canCorrect(segmentation) else ()
+        return tuple(map(cautions.translated, warnings))
 
     def pointNodes(self, segmentation):
         """The lists of points inside and outside of the kidney, or None each."""

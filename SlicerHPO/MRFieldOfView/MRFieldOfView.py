@@ -32,7 +32,7 @@ from SlicerHPOLib.bundle import model_names
 from SlicerHPOLib.fieldofview.classification import BOUNDARIES
 from SlicerHPOLib.fieldofview.classifier import TASK
 from SlicerHPOLib.foldertask import FolderTask
-from SlicerHPOLib.mrml import boundaryplanes, fieldofview, packages, resultlist, slabs, volumes
+from SlicerHPOLib.mrml import boundaryplanes, cautions, fieldofview, packages, resultlist, slabs, volumes
 from SlicerHPOLib.mrml.samples import register_samples
 from SlicerHPOLib.mrml.scene import show_in_slice_views, unchanged_on_failure
 from SlicerHPOLib.mrml.volumestask import VolumesTask
@@ -475,7 +475,7 @@ class MRFieldOfViewLogic(ScriptedLoadableModuleLogic):
 
     def warnings(self):
         """What the user should know about the way there, such as that the graphics card was too small."""
-        return list(self._task.warnings) if self._task is not None else []
+        return list(map(cautions.translated, self._task.warnings)) if self._task is not None else []
 
     # Answers in the scene
 

@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 
 SOURCES = Path(__file__).resolve().parents[2] / "SlicerHPO"
@@ -127,3 +128,42 @@ def test_numbers_in_progress_are_kept_and_what_is_not_known_stays(scene, monkeyp
     assert progress.translated("12 volumes done") == "12 Volumen fertig"
     assert progress.translated("2 of 3: scan: thinking") == "2 of 3: scan: thinking"
     assert progress.translated("") == ""
+
+
+def warnings_of_the_library():
+    """What it warns of, as it says it."""
+    from SlicerHPOLib.image import Image
+    from SlicerHPOLib.kidney import corrections, segmentation
+    from SlicerHPOLib.kidney.grid import Grid
+    from SlicerHPOLib.kidney.points import Points
+
+    phi, seen = np.ones((4, 4, 4), np.float32), np.zeros((4, 4, 4), bool)
+    seen[0] = True
+    yield segmentation.border_warning(phi, Grid(np.eye(4), phi.shape), Image(phi, np.eye(4)))
+    yield segmentation.unseen_warning(phi, seen)
+    yield corrections._warning(9.0, Points().add_inside((0, 0, 0)))
+    yield corrections._warning(9.0, Points().add_inside((0, 0, 0)).add_inside((1, 0, 0)))
+    path = SOURCES / "SlicerHPOLib" / "kidney" / "segmenter.py"
+    for node in ast.walk(ast.parse(path.read_text())):
+        if called(node) == "append" and node.func.value.id == "notes":
+            parts = node.args[0].values if isinstance(node.args[0], ast.JoinedStr) else node.args
+            value = (
+                "'adult'"
+                if any(isinstance(part, ast.FormattedValue) and part.conversion > 0 for part in parts)
+                else "0.25"
+            )
+            yield "".join(part.value if isinstance(part, ast.Constant) else value for part in parts)
+    worker = (SOURCES / "SlicerHPOLib" / "worker.py").read_text()
+    yield "The graphics card has not enough free memory" + re.search(r'f"\{why\}(: .*?)"', worker).group(1)
+
+
+def test_every_warning_of_the_library_is_translated_with_its_numbers(scene, monkeypatch):
+    from SlicerHPOLib.mrml import cautions
+
+    said = list(warnings_of_the_library())
+    assert len(said) == 8
+    for known in cautions._SENTENCES:
+        monkeypatch.setitem(cautions._SENTENCES, known, "<" + " ".join(["{}"] * known.count("{}")) + ">")
+    translated = [cautions.translated(text) for text in said]
+    assert translated == ["<>", "<75>", "<9.0 2.6 1>", "<9.0 3.0 2>", "<0.25 0.25>", "<>", "<>", "<>"]
+    assert cautions.translated(f"{said[0]} {said[1]} Something new.") == "<> <75> Something new."
