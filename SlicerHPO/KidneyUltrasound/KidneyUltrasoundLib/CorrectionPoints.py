@@ -35,7 +35,9 @@ class CorrectionPoints(VTKObservationMixin):
     def watch(self, nodes):
         """Shows and observes the lists (vtkMRMLMarkupsFiducialNode or None each)."""
         for widget, node in zip(self._placeWidgets, nodes, strict=True):
-            widget.setCurrentNode(node)
+            if widget.currentNode() is not node:
+                widget.setPlaceModeEnabled(False)  # else clicks go on to place points in the list that was shown
+                widget.setCurrentNode(node)
         nodes = [node for node in nodes if node is not None]
         if nodes == self._nodes:
             return

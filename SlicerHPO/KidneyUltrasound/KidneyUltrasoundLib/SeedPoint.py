@@ -21,7 +21,9 @@ class SeedPoint(VTKObservationMixin):
     def watch(self, node):
         """Shows and observes the list of one point (vtkMRMLMarkupsFiducialNode), or hides all for None."""
         self._label.visible = self._placeWidget.visible = node is not None
-        self._placeWidget.setCurrentNode(node)
+        if self._placeWidget.currentNode() is not node:
+            self.stopPlacing()  # else clicks go on to place the point of the list that was shown
+            self._placeWidget.setCurrentNode(node)
         self.removeObservers()
         for event in EVENTS if node else ():
             self.addObserver(node, event, self._onChanged)

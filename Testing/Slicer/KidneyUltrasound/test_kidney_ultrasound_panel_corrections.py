@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from kidney_panel import centre, choose, placed, point_nodes, select, table, volume_ml
+from kidney_panel import centre, choose, placed, point_nodes, select, table, volume_ml, volume_node
 from kidneys import TaskAtHand, matrix_of, volume
 
 SAMPLES = Path(__file__).resolve().parents[3] / "Resources" / "SampleData" / "kidney"
@@ -158,6 +158,21 @@ def test_the_window_never_waits_long_for_a_large_volume_on_a_fine_grid(panel, wa
     timed("undoing", panel.ui.undoButton.click)
     print("\nlongest pauses:", ", ".join(f"{what} {1000 * seconds:.0f} ms" for what, seconds in took.items()))
     assert max(took.values()) < 0.3, took
+
+
+def test_choosing_another_volume_or_method_ends_placing(segmented, scene):
+    interaction = scene.GetNodeByID("vtkMRMLInteractionNodeSingleton")
+    segmented.ui.insidePlaceWidget.placeButton().click()
+    segmented._parameterNode.inputVolume.SetName("renamed")  # what changes neither does not
+    select(segmented.ui.sideSelector, "Left kidney")
+    assert interaction.GetCurrentInteractionMode() == interaction.Place
+    choose(segmented, volume_node(name="other"))
+    assert interaction.GetCurrentInteractionMode() != interaction.Place
+    select(segmented.ui.methodSelector, "Classical, from a seed point")
+    segmented.ui.seedPlaceWidget.placeButton().click()
+    assert interaction.GetCurrentInteractionMode() == interaction.Place
+    select(segmented.ui.methodSelector, "Network alone, no template")
+    assert interaction.GetCurrentInteractionMode() != interaction.Place
 
 
 def test_leaving_the_panel_ends_placing(segmented, scene):

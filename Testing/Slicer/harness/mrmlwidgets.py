@@ -256,7 +256,7 @@ class qSlicerMarkupsPlaceWidget(QtWidgets.QWidget):
             )
             interaction.SetPlaceModePersistence(int(several))
             interaction.SetCurrentInteractionMode(interaction.Place)
-        elif self._placing():
+        elif node:  # whichever node's points are being placed
             interaction.SetCurrentInteractionMode(interaction.ViewTransform)
         self._update()
 
@@ -288,8 +288,7 @@ class qSlicerMarkupsPlaceWidget(QtWidgets.QWidget):
     currentMarkupsNode = currentNode
 
     def setCurrentNode(self, node):
-        if node is None and self._placing():
-            self.setPlaceModeEnabled(False)
+        """Slot: clicks that placed points of the node before go on to do so."""
         self._node_id = node.GetID() if node else ""
         self._update()
 
