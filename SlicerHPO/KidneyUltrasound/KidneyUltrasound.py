@@ -37,6 +37,7 @@ from SlicerHPOLib.kidney.session import KidneySession
 from SlicerHPOLib.mrml import cautions, kidney, kidneyexport, kidneyfound, kidneypoints, kidneyrun
 from SlicerHPOLib.mrml.kidneycorrections import KidneyCorrections
 from SlicerHPOLib.mrml.packages import ensure_packages, missing_packages
+from SlicerHPOLib.mrml.parameters import bound_widgets
 from SlicerHPOLib.mrml.progress import translated
 from SlicerHPOLib.mrml.samples import register_samples
 from SlicerHPOLib.mrml.volumes import VOLUME_EVENTS, image_volumes
@@ -172,7 +173,7 @@ class KidneyUltrasoundWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._parameterNode = inputParameterNode
         self._models.watch(inputParameterNode)
         if self._parameterNode:
-            self._parameterNodeGuiTag = self._parameterNode.connectGui(self.ui)
+            self._parameterNodeGuiTag = self._parameterNode.connectParametersToGui(bound_widgets(self.ui))
             self.addObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParameterNodeModified)
             self.onParameterNodeModified()
         else:

@@ -33,6 +33,7 @@ from SlicerHPOLib.fieldofview.classification import BOUNDARIES
 from SlicerHPOLib.fieldofview.classifier import TASK
 from SlicerHPOLib.foldertask import FolderTask
 from SlicerHPOLib.mrml import boundaryplanes, cautions, fieldofview, packages, resultlist, slabs, volumes
+from SlicerHPOLib.mrml.parameters import bound_widgets
 from SlicerHPOLib.mrml.samples import register_samples
 from SlicerHPOLib.mrml.scene import show_in_slice_views, unchanged_on_failure
 from SlicerHPOLib.mrml.volumestask import VolumesTask
@@ -177,7 +178,7 @@ class MRFieldOfViewWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._parameterNode = inputParameterNode
         if self._parameterNode:
             self._fillModels()
-            self._parameterNodeGuiTag = self._parameterNode.connectGui(self.ui)
+            self._parameterNodeGuiTag = self._parameterNode.connectParametersToGui(bound_widgets(self.ui))
             self.addObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParameterNodeModified)
             self.onParameterNodeModified()
         else:

@@ -46,10 +46,13 @@ class _Wrapper:
         return Default(self._named(name).default)
 
     def connectGui(self, gui):
-        """Binds every widget of a panel (or of `childWidgetVariables`) that names a parameter; returns a tag."""
+        """Binds every widget of a panel (or of `childWidgetVariables`) that names a parameter.
+
+        As in Slicer up to 5.12 it returns no tag, so that what it binds cannot be released.
+        """
         widgets = gui.findChildren(QtWidgets.QWidget) if hasattr(gui, "findChildren") else vars(gui).values()
         named = {widget.property(NAME_PROPERTY): widget for widget in widgets if widget.property(NAME_PROPERTY)}
-        return self.connectParametersToGui(named)
+        self.connectParametersToGui(named)
 
     def connectParametersToGui(self, mapping):
         connectors = {name: Connector(widget, self._named(name)) for name, widget in mapping.items()}
