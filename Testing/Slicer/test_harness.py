@@ -62,6 +62,23 @@ def test_a_value_goes_from_widget_to_parameter_and_back(tiny, open_panel):
     assert panel._parameterNode.invert is True
 
 
+def test_as_in_slicer_connect_gui_returns_no_tag_so_that_only_what_was_bound_by_name_is_released(
+    tiny, open_panel, scene
+):
+    panel = open_panel(tiny)
+    node, box = panel._parameterNode, panel.ui.invertCheckBox
+    assert panel._parameterNodeGuiTag is None
+    panel.setParameterNode(None)
+    box.click()
+    assert node.invert is True
+    other = tiny.TinyParameterNode(scene.AddNewNodeByClass("vtkMRMLScriptedModuleNode"))
+    tag = other.connectParametersToGui({"invert": box})
+    other.disconnectGui(tag)
+    before = other.invert
+    box.click()
+    assert other.invert is before
+
+
 def test_a_parameter_refuses_what_its_type_and_range_exclude(tiny, open_panel):
     parameters = open_panel(tiny)._parameterNode
     with pytest.raises(ValueError, match="200"):
@@ -80,13 +97,18 @@ def test_a_collapsed_section_hides_its_widgets(tiny, open_panel, process_events)
 
 def test_switching_modules_leaves_one_panel_and_enters_the_other(tiny, open_panel, monkeypatch):
     import slicer
+    import vtk
 
     panel = open_panel(tiny)
-    assert panel._parameterNodeGuiTag is not None
+
+    def is_followed():
+        return panel.hasObserver(panel._parameterNode, vtk.vtkCommand.ModifiedEvent, panel._checkCanApply)
+
+    assert is_followed()
     slicer.util.selectModule("Welcome")
-    assert panel._parameterNodeGuiTag is None
+    assert not is_followed()
     slicer.util.selectModule("Tiny")
-    assert panel._parameterNodeGuiTag is not None
+    assert is_followed()
     assert slicer.util.getModuleLogic("Tiny") is panel.logic
 
 

@@ -246,6 +246,15 @@ def test_closing_the_scene_cancels_the_run(panel, scene, wait_until, process_eve
     run(panel, wait_until)
 
 
+def test_a_panel_that_was_left_no_longer_changes_its_parameters(panel):
+    import slicer
+
+    node = panel._parameterNode
+    slicer.util.selectModule("Welcome")
+    select(panel.ui.sideSelector, "Left kidney")
+    assert node.side.value == ""
+
+
 def test_closing_the_scene_takes_the_result_out_of_the_panel(segmented, scene, process_events):
     scene.Clear(0)
     process_events(0.1)

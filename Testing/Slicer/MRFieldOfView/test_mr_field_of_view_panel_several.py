@@ -195,6 +195,15 @@ def test_a_label_map_that_comes_first_is_not_taken_for_the_input(quick, open_pan
     assert panel.ui.inputSelector.currentNode() is node
 
 
+def test_a_panel_that_was_left_no_longer_changes_its_parameters(panel):
+    import slicer
+
+    node = panel._parameterNode
+    slicer.util.selectModule("Welcome")
+    panel.ui.showSlabsCheckBox.checked = False
+    assert node.showSlabs is True
+
+
 def test_a_saved_panel_comes_back_with_the_scene(panel, classified, scene):
     panel.ui.showSlabsCheckBox.checked = False
     again = panel.logic.getParameterNode()

@@ -34,7 +34,10 @@ class _Wrapper:
                 self.setValue(parameter.name, parameter.default)
 
     def getValue(self, name):
-        return self._named(name).read(self.parameterNode)
+        parameter = self._named(name)
+        if not self.parameterNode.HasParameter(name):  # the scene was closed
+            parameter.write(self.parameterNode, parameter.default)
+        return parameter.read(self.parameterNode)
 
     def setValue(self, name, value):
         parameter = self._named(name)
