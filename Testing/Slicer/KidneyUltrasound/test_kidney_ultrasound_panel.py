@@ -255,6 +255,19 @@ def test_a_panel_that_was_left_no_longer_changes_its_parameters(panel):
     assert node.side.value == ""
 
 
+def test_what_was_chosen_is_still_chosen_when_the_panel_is_entered_again(segmented):
+    import slicer
+
+    select(segmented.ui.sideSelector, "Left kidney")
+    select(segmented.ui.methodSelector, "Network alone, no template")
+    slicer.util.selectModule("Welcome")
+    slicer.util.selectModule("KidneyUltrasound")
+    assert segmented.ui.sideSelector.currentText == "Left kidney"
+    assert segmented.ui.methodSelector.currentText == "Network alone, no template"
+    segmentation = segmented._parameterNode.segmentation.GetSegmentation()
+    assert segmentation.GetNthSegment(0).GetName() == "left kidney"
+
+
 def test_closing_the_scene_takes_the_result_out_of_the_panel(segmented, scene, process_events):
     scene.Clear(0)
     process_events(0.1)
