@@ -62,10 +62,14 @@ def _rounded(part: Region | Boundary) -> Region | Boundary:
     for f in fields(part):
         value = getattr(part, f.name)
         if f.name == "interval_mm":
-            changes[f.name] = (round(float(value[0]), 2), round(float(value[1]), 2))
+            changes[f.name] = (_hundredths(value[0]), _hundredths(value[1]))
         elif f.name.endswith("_mm"):
-            changes[f.name] = round(float(value), 2)
+            changes[f.name] = _hundredths(value)
     return replace(part, **changes)
+
+
+def _hundredths(value: float) -> float:
+    return round(float(value), 2) + 0.0  # never -0.0
 
 
 # --- JSON ----------------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from SlicerHPOLib.batch import BatchError
 from SlicerHPOLib.bundle import BundleError, read_bundle, write_bundle
 from SlicerHPOLib.fieldofview.classifier import Classifier
 from SlicerHPOLib.job import Cancelled, Job
-from SlicerHPOLib.results import Result, ResultsError, read_csv, read_json
+from SlicerHPOLib.results import Result, ResultsError, _hundredths, read_csv, read_json
 
 
 @pytest.fixture
@@ -400,6 +400,10 @@ def test_a_damaged_row_is_an_error_not_a_guess(volumes, tiny_model, tmp_path):
     (tmp_path / "r.csv").write_text(whole[: len(whole) // 2 + 60])
     with pytest.raises(ResultsError):
         read_csv(tmp_path / "r.csv")
+
+
+def test_a_length_that_rounds_to_nothing_has_no_sign():
+    assert [str(_hundredths(value)) for value in (-0.001, 0.004, -0.006)] == ["0.0", "0.0", "-0.01"]
 
 
 def test_json_holds_plain_numbers_and_no_array(volumes, tiny_model, tmp_path):
