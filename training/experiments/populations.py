@@ -49,7 +49,7 @@ class Scale:
 LAYERS_RATE = 4e-3  # of learning, where all that learns is small and starts at nothing
 SLOW, SLOW_RATE = ", slowly", 3e-4  # the same strategy at a lower rate
 GUARD = 10.0  # weight of what the network answered before
-LONGER = 2  # times as many steps, where a step takes a third of the time
+LONGER = 2  # times as many steps, where a step takes less than a third of the time
 MIDDLE = UNetParameters(base=16, strided=True, dropout=0.0, instance=True)  # 4 million weights
 SCALES = {
     "small": Scale(240, 40, 30, 3, 2400, 240, 8, 4, 2, 0.5, MIDDLE),
