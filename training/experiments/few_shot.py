@@ -35,7 +35,7 @@ def draw(out: str | Path, scale: Scale, job: Job = Job()) -> str:
     data = Populations(out, scale, job)
     rows = []
     for strategy in STRATEGIES:
-        for count in sorted({min(count, scale.children) for count in COUNTS}):
+        for count in sorted({min(count, scale.children * scale.seeds) for count in COUNTS}):
             some = None if count == scale.children else count
             found = [transferred(data, strategy, seed, count=some) for seed in range(scale.seeds)]
             rows.append(Row(strategy, count, *(float(np.mean([f[name] for f in found])) for name in POPULATIONS)))

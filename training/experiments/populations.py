@@ -81,9 +81,9 @@ class Populations:
         return self._volumes("test", 2 * self.scale.test)
 
     def children(self, seed: int, count: int | None = None) -> Volumes:
-        """The children of a seed, or the first `count` of them."""
-        first = seed * self.scale.children
-        return self._all_children.where(np.arange(first, first + (count or self.scale.children)))
+        """The children of a seed, or the first `count` of them; more than it has are others' too."""
+        first, everyone = seed * self.scale.children, self._all_children
+        return everyone.where(np.arange(first, first + (count or self.scale.children)) % len(everyone))
 
     @cached_property
     def _all_children(self) -> Volumes:
