@@ -67,5 +67,5 @@ def _figure(rows: list[Row]):
         axis.set_xticks(counts, map(str, counts), minor=False)
         axis.minorticks_off()
     figure.axes[0].set_ylabel("Dice")
-    figure.axes[0].legend()
+    figure.axes[0].legend(loc="lower right")
     return figure
