@@ -270,7 +270,11 @@ def _evaluate(options, job: Job) -> None:
 def _deploy(options, job: Job) -> None:
     from .deploy import deploy
 
-    table = Path(options.transfer_table).read_text().strip() if options.transfer_table else ""
+    table = ""
+    if options.transfer_table:
+        if not Path(options.transfer_table).is_file():
+            raise ValueError(f"{options.transfer_table} is no file; python -m training reproduce table-3.1 writes one.")
+        table = Path(options.transfer_table).read_text().strip()
     folder = deploy(options.run_dir, options.out, test=options.volumes, transfer_table=table, job=job)
     print((folder / "README.md").read_text())
 

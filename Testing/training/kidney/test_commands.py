@@ -115,3 +115,9 @@ def test_what_a_transfer_cannot_use_is_said(folders, capsys, tmp_path):
     (tmp_path / "out-training").rename(tmp_path / "before")
     code, text = said(*model, "--data", data_set(tmp_path / "none", 2, -9.0, 2))
     assert code == 2 and "None of the 2 volumes shows a kidney" in text
+
+
+def test_a_table_for_the_card_that_is_not_there_is_said_before_anything_is_measured(capsys, tmp_path):
+    call = ["deploy", "kidney", "--run", str(tmp_path), "--out", str(tmp_path / "out")]
+    assert main([*call, "--transfer-table", str(tmp_path / "none.md")]) == 2
+    assert "reproduce table-3.1 writes one" in capsys.readouterr().err and not (tmp_path / "out").exists()
