@@ -1,8 +1,8 @@
 """Table 3.1 of Bertrand 2019: a kidney network of adults taken to children, by each strategy.
 
 A U-Net is trained on simulated adults. Each strategy then has it and simulated children only; "children" starts from
-nothing, and "joint" has both populations, children drawn as often as adults. "Gated" rows have what was learned
-behind a gate that keeps the network's own answer for adults, of whom it remembers mean and covariance of two sizes. Dice is of
+nothing, and "joint" has both populations, children drawn as often as adults. "Gated" rows have what was learned behind
+a gate that keeps the network's own answer for adults, of whom it remembers mean and covariance of two sizes. Dice is of
 subjects that none has seen, on the working grid. Where features are remembered there are `populations.LONGER` times as
 many steps. Everything is simulated; the source's figures are of real volumes.
 """
