@@ -34,12 +34,12 @@ from SlicerHPOLib.job import Job
 from SlicerHPOLib.kidney.points import CorrectionError
 from SlicerHPOLib.kidney.segmenter import TASK
 from SlicerHPOLib.kidney.session import KidneySession
-from SlicerHPOLib.mrml import cautions, kidney, kidneyexport, kidneyfound, kidneypoints, kidneyrun
+from SlicerHPOLib.mrml import kidney, kidneyexport, kidneyfound, kidneypoints, kidneyrun
 from SlicerHPOLib.mrml.kidneycorrections import KidneyCorrections
 from SlicerHPOLib.mrml.packages import ensure_packages, missing_packages
 from SlicerHPOLib.mrml.parameters import bound_widgets
-from SlicerHPOLib.mrml.progress import translated
 from SlicerHPOLib.mrml.samples import register_samples
+from SlicerHPOLib.mrml.translation import translated, tryWithErrorDisplay
 from SlicerHPOLib.mrml.volumes import VOLUME_EVENTS, image_volumes
 
 
@@ -253,7 +253,7 @@ class KidneyUltrasoundWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             node = self._parameterNode
             self._stopPlacing()
             self._show(self.ui.statusLabel, "")
-            with slicer.util.tryWithErrorDisplay(_("The kidney could not be segmented."), waitCursor=True):
+            with tryWithErrorDisplay(_("The kidney could not be segmented."), waitCursor=True):
                 options = dict(model=node.model, side=node.side.value, segmentation_node=node.segmentation)
                 options.update(self._asked())
                 self.logic.startProcess(node.inputVolume, node.method.value, interactive=True, **options)
@@ -272,12 +272,12 @@ class KidneyUltrasoundWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             if status.state == "cancelled":
                 self._show(self.ui.statusLabel, status.text or _("Cancelled."))
                 return
-            with slicer.util.tryWithErrorDisplay(_("The kidney could not be segmented."), waitCursor=True):
+            with tryWithErrorDisplay(_("The kidney could not be segmented."), waitCursor=True):
                 segmentation = self.logic.finishProcess()
                 self.logic.getParameterNode().segmentation = segmentation  # maybe of a panel that was left
                 if self._parameterNode:  # else the user is at work elsewhere
                     self.logic.showInViews(segmentation)
-                self._show(self.ui.statusLabel, " ".join(map(cautions.translated, self.logic.notes)))
+                self._show(self.ui.statusLabel, " ".join(map(translated, self.logic.notes)))
                 self._points.tellSettled()
         finally:
             self._checkButtons()
@@ -308,11 +308,11 @@ class KidneyUltrasoundWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._show(self.ui.messageLabel, "")
         except CorrectionError as error:
             self._points.forget()  # they were put back
-            self._show(self.ui.messageLabel, str(error) if dragging else _("Taken back: {0}").format(error))
+            self._show(self.ui.messageLabel, ("{0}" if dragging else _("Taken back: {0}")).format(translated(error)))
         self._checkButtons()
 
     def onPointsSettled(self):
-        with slicer.util.tryWithErrorDisplay(_("The kidney could not be measured.")):
+        with tryWithErrorDisplay(_("The kidney could not be measured.")):
             self.logic.updateMeasures(self.logic.getParameterNode().segmentation)
             self.ui.measuresView.resizeColumnsToContents()
 
@@ -323,7 +323,7 @@ class KidneyUltrasoundWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._step(self.logic.redo)
 
     def _step(self, change):
-        with slicer.util.tryWithErrorDisplay(_("The points could not be changed.")):
+        with tryWithErrorDisplay(_("The points could not be changed.")):
             change(self._parameterNode.segmentation)
         self._show(self.ui.messageLabel, "")
         self._points.tellSettled()
@@ -470,7 +470,7 @@ class KidneyUltrasoundLogic(ScriptedLoadableModuleLogic):
     def warnings(self, segmentation):
         """Why a result may be wrong, for the user."""
         warnings = self.result(segmentation).warnings if self.canCorrect(segmentation) else ()
-        return tuple(map(cautions.translated, warnings))
+        return tuple(map(translated, warnings))
 
     def pointNodes(self, segmentation):
         """The lists of points inside and outside of the kidney, or None each."""
@@ -500,7 +500,7 @@ class KidneyUltrasoundLogic(ScriptedLoadableModuleLogic):
         try:
             kidney.state_of(segmentation)
         except ValueError as error:
-            return str(error)
+            return translated(error)
         return ""
 
     def canCorrect(self, segmentation):

@@ -32,10 +32,11 @@ from SlicerHPOLib.bundle import model_names
 from SlicerHPOLib.fieldofview.classification import BOUNDARIES
 from SlicerHPOLib.fieldofview.classifier import TASK
 from SlicerHPOLib.foldertask import FolderTask
-from SlicerHPOLib.mrml import boundaryplanes, cautions, fieldofview, packages, resultlist, slabs, volumes
+from SlicerHPOLib.mrml import boundaryplanes, fieldofview, packages, resultlist, slabs, volumes
 from SlicerHPOLib.mrml.parameters import bound_widgets
 from SlicerHPOLib.mrml.samples import register_samples
 from SlicerHPOLib.mrml.scene import show_in_slice_views, unchanged_on_failure
+from SlicerHPOLib.mrml.translation import translated, tryWithErrorDisplay
 from SlicerHPOLib.mrml.volumestask import VolumesTask
 from SlicerHPOLib.results import write_csv
 
@@ -269,11 +270,11 @@ class MRFieldOfViewWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             note = _("Boundaries that you had set were kept: {names}.").format(names=names)
             self._runButtons.say("\n".join([*self.logic.warnings(), *([note] if kept else [])]))
         if failure:
-            slicer.util.errorDisplay(failure)
+            slicer.util.errorDisplay(translated(failure))
 
     def onResultClicked(self, row):
         """Chooses the volume of a row of the table of several; one from a folder is loaded, and its regions found."""
-        with slicer.util.tryWithErrorDisplay(_("The volume cannot be shown."), waitCursor=True):
+        with tryWithErrorDisplay(_("The volume cannot be shown."), waitCursor=True):
             volume = self.logic.openResult(row)
             self._parameterNode.inputVolume = volume
             isNew = self.logic.result(volume) is None
@@ -296,7 +297,7 @@ class MRFieldOfViewWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
                 self.logic.requireInPlace(volume)
                 inPlace = True
         except ValueError as error:  # moved since, or damaged
-            summary = str(error)
+            summary = translated(error)
         self._boundaryPlanes.show(volume if inPlace and self._parameterNode.showPlanes else None)
         self._regionTable.show(result)
         self._boundaryRows.show(result, room)
@@ -310,7 +311,7 @@ class MRFieldOfViewWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._changeBoundaries(lambda: self.logic.takeDraggedPlanes(self._parameterNode.inputVolume))
 
     def onRegionClicked(self, row, column):
-        with slicer.util.tryWithErrorDisplay(_("The region cannot be shown.")):
+        with tryWithErrorDisplay(_("The region cannot be shown.")):
             self.logic.jumpToRegion(self._parameterNode.inputVolume, self._regionTable.region(row))
 
     def _checkCanCrop(self):
@@ -323,12 +324,12 @@ class MRFieldOfViewWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         )
 
     def onCropButton(self):
-        with slicer.util.tryWithErrorDisplay(_("The volume cannot be cropped."), waitCursor=True):
+        with tryWithErrorDisplay(_("The volume cannot be cropped."), waitCursor=True):
             part = self.logic.cropToRegion(self._parameterNode.inputVolume, self._regionTable.chosen())
             self._runButtons.say(_("New volume: {name}").format(name=part.GetName()))
 
     def onPlotButton(self):
-        with slicer.util.tryWithErrorDisplay(_("The plot cannot be shown.")):
+        with tryWithErrorDisplay(_("The plot cannot be shown.")):
             self.logic.showPlot(self._parameterNode.inputVolume)
 
     def onExportButton(self):
@@ -340,7 +341,7 @@ class MRFieldOfViewWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _export(self, results):
         path = qt.QFileDialog.getSaveFileName(self.parent, _("Export regions"), "regions.csv", "CSV (*.csv)")
         if path:
-            with slicer.util.tryWithErrorDisplay(_("The table cannot be written.")):
+            with tryWithErrorDisplay(_("The table cannot be written.")):
                 self.logic.exportCsv(results, path)
 
     def onBoundaryToggled(self, name, checked):
@@ -357,7 +358,7 @@ class MRFieldOfViewWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _changeBoundaries(self, change):
         try:
-            with slicer.util.tryWithErrorDisplay(_("The boundary cannot be changed.")):
+            with tryWithErrorDisplay(_("The boundary cannot be changed.")):
                 change()
         finally:
             self._showRegions()
@@ -476,7 +477,7 @@ class MRFieldOfViewLogic(ScriptedLoadableModuleLogic):
 
     def warnings(self):
         """What the user should know about the way there, such as that the graphics card was too small."""
-        return list(map(cautions.translated, self._task.warnings)) if self._task is not None else []
+        return list(map(translated, self._task.warnings)) if self._task is not None else []
 
     # Answers in the scene
 

@@ -27,6 +27,7 @@ from typing import IO
 import numpy as np
 
 from .job import Cancelled, Job
+from .words import _, named, unpacked
 from .worker import ANSWER, ARRAYS, REQUEST, VOXELS, Answer, Request
 
 PROGRESS, LOG = "progress.jsonl", "log.txt"
@@ -74,7 +75,7 @@ class BackgroundTask:
         self.cancel()
         self._answer = self._error = None
         self._unread = ""
-        self._status = Status("running", 0.0, "handing over the volume")
+        self._status = Status("running", 0.0, _("handing over the volume"))
         self._folder = tempfile.TemporaryDirectory(prefix="slicerhpo-", ignore_cleanup_errors=True)
         self._writing = _written(request, self._path)
 
@@ -84,17 +85,17 @@ class BackgroundTask:
             try:
                 self._go_on()
             except OSError as error:
-                self._end("failed", TaskError(f"The computation could not be started: {error}."))
+                self._end("failed", TaskError(_("The computation could not be started: {error}.").format(error=error)))
         return self._status
 
     def answer(self) -> Answer:
         """The answer. Raises TaskError if it failed or is not there yet, `Cancelled` if it was cancelled."""
         if self._status.state == "cancelled":
-            raise Cancelled("The work was cancelled.")
+            raise Cancelled(_("The work was cancelled."))
         if self._error is not None:
             raise self._error
         if self._answer is None:
-            raise TaskError("There is no answer yet.")
+            raise TaskError(_("There is no answer yet."))
         return self._answer
 
     def cancel(self) -> None:
@@ -114,7 +115,7 @@ class BackgroundTask:
     def _go_on(self) -> None:
         if self._process is None:
             stop = time.monotonic() + SLICE_S
-            for _ in self._writing:
+            for _piece in self._writing:
                 if time.monotonic() > stop:
                     return
             self._launch()
@@ -128,7 +129,7 @@ class BackgroundTask:
         with (self._path / PROGRESS).open("w") as progress, (self._path / LOG).open("w") as log:
             command = [self._python, "-m", f"{__package__}.worker", self._folder.name]
             self._process = launch(command, self._path, progress, log)
-        self._status = Status("running", 0.0, "starting")
+        self._status = Status("running", 0.0, _("starting"))
         self._progress = (self._path / PROGRESS).open(encoding="utf-8")
 
     def _read_progress(self) -> None:
@@ -136,7 +137,7 @@ class BackgroundTask:
         for line in lines:
             try:
                 said = json.loads(line)
-                self._status = Status("running", float(said["fraction"]), str(said["text"]))
+                self._status = Status("running", float(said["fraction"]), unpacked(said["text"]))
             except (ValueError, TypeError, KeyError):
                 continue  # a library that prints
 
@@ -146,11 +147,11 @@ class BackgroundTask:
             content = json.loads((self._path / ANSWER).read_text(encoding="utf-8"))
             if "error" not in content:
                 with np.load(self._path / ARRAYS, allow_pickle=False) as arrays:
-                    self._answer = Answer(content["answer"], dict(arrays), tuple(content["warnings"]))
+                    self._answer = Answer(content["answer"], dict(arrays), tuple(map(unpacked, content["warnings"])))
                 return self._end("done")
-            error = TaskError(content["error"], f"{content['log']}\n{log}".strip())
+            error = TaskError(unpacked(content["error"]), f"{content['log']}\n{log}".strip())
         except FileNotFoundError:
-            error = TaskError(_died(ended, log), log)
+            error = TaskError(why_died(ended, log), log)
         return self._end("failed", error)
 
     def _end(self, state: str, error: TaskError | None = None) -> None:
@@ -227,13 +228,15 @@ def _written(request: Request, folder: Path) -> Iterator[None]:
             yield
 
 
-def _died(code: int, log: str) -> str:
+def why_died(code: int, log: str) -> str:
     """What to tell of a process that ended without an answer."""
     last = next((line.strip() for line in reversed(log.splitlines()) if line.strip()), "")
     if code == -9:  # SIGKILL
-        why = "the system stopped it, most often because memory ran out. Close other programs and try again"
+        why = _("the system stopped it, most often because memory ran out. Close other programs and try again.")
     elif code < 0:
-        why = f"it crashed with signal {-code}"
+        why = _("it crashed with signal {signal}.").format(signal=-code)
+    elif last:
+        why = _("it ended with code {code} ({last}).").format(code=code, last=last)
     else:
-        why = f"it ended with code {code}" + (f" ({last})" if last else "")
-    return f"The computation gave no answer: {why}."
+        why = _("it ended with code {code}.").format(code=code)
+    return named(_("The computation gave no answer"), why)

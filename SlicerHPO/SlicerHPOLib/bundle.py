@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from .files import MODELS
 from .quantised import restored
+from .words import _, both, named
 
 if TYPE_CHECKING:
     import torch
@@ -50,7 +51,13 @@ SCHEMA: dict[str, type] = {
     "intended_use": str,  # and that it is not for clinical use
 }
 _WRITTEN: dict[str, type] = {"format_version": int, **SCHEMA, "files": dict}
-_JSON_TYPE = {str: "text", int: "a whole number", dict: "an object {...}", list: "a list [...]"}
+_JSON_TYPE = {
+    str: _("text"),
+    int: _("a whole number"),
+    dict: _("an object {form}").format(form="{...}"),
+    list: _("a list [...]"),
+}
+_FILE_ENTRY = '{"bytes": ..., "sha256": ...}'
 
 _MANIFEST_LIMIT = 1 << 20  # bytes
 _FILE_LIMIT = 1 << 30  # bytes
@@ -90,7 +97,9 @@ class Bundle:
             return load(self._contents)
         except (SafetensorError, KeyError, ValueError) as error:
             where = self.folder / WEIGHTS
-            raise BundleError(f"{where} is not a safetensors file ({error}). Get the model again.") from None
+            raise BundleError(
+                _("{where} is not a safetensors file ({error}). Get the model again.").format(where=where, error=error)
+            ) from None
 
     def weights(self) -> dict[str, torch.Tensor]:
         """The weights by name; floating-point ones as float32. Raises `BundleError`."""
@@ -100,10 +109,17 @@ class Bundle:
         try:
             tensors = restored(self.tensors())
         except ValueError as error:
-            raise BundleError(f"{where}: {error}. Train or get the model again.") from None
+            raise BundleError(named(where, _("{error}. Train or get the model again.").format(error=error))) from None
         for name, tensor in tensors.items():
             if not torch.isfinite(tensor).all():
-                raise BundleError(f"{where}: tensor {name!r} has NaN or infinite values. Train or get the model again.")
+                raise BundleError(
+                    named(
+                        where,
+                        _("tensor {name} has NaN or infinite values. Train or get the model again.").format(
+                            name=repr(name)
+                        ),
+                    )
+                )
         return tensors
 
 
@@ -119,27 +135,48 @@ def read_manifest(folder: str | os.PathLike) -> tuple[dict[str, Any], str]:
     """What a bundle's model.json says, checked, and its SHA-256; the weights are not touched. Raises `BundleError`."""
     folder = Path(folder)
     if not folder.is_dir():
-        raise BundleError(f"No model at {folder}: a folder with {MANIFEST} and {WEIGHTS} is expected.")
+        raise BundleError(
+            _("No model at {folder}: a folder with {manifest} and {weights} is expected.").format(
+                folder=folder, manifest=MANIFEST, weights=WEIGHTS
+            )
+        )
     raw = _read(folder, MANIFEST, _MANIFEST_LIMIT)
     where = folder / MANIFEST
     try:
         manifest = json.loads(raw, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
-        raise BundleError(f"{where} is not valid JSON ({error}). Get the model again.") from None
+        raise BundleError(
+            _("{where} is not valid JSON ({error}). Get the model again.").format(where=where, error=error)
+        ) from None
     if not isinstance(manifest, dict):
-        raise BundleError(f"{where} holds {_kind(manifest)}; an object {{...}} is expected. Get the model again.")
+        raise BundleError(
+            _("{where} holds {given}; {expected} is expected. Get the model again.").format(
+                where=where, given=_kind(manifest), expected=_JSON_TYPE[dict]
+            )
+        )
     version = manifest.get("format_version")  # before the keys: another version may have others
     if isinstance(version, int) and version != FORMAT_VERSION:
         raise BundleError(
-            f"{where} has format version {version}; this SlicerHPO reads {FORMAT_VERSION}. Update SlicerHPO."
+            _("{where} has format version {version}; this SlicerHPO reads {format_version}. Update SlicerHPO.").format(
+                where=where, version=version, format_version=FORMAT_VERSION
+            )
         )
     _check_keys(manifest, _WRITTEN, where)
     if WEIGHTS not in manifest["files"]:
-        raise BundleError(f"{where}: 'files' does not name {WEIGHTS}. Get the model again.")
+        raise BundleError(
+            named(where, _("'files' does not name {weights}. Get the model again.").format(weights=WEIGHTS))
+        )
     for name, entry in manifest["files"].items():
         _check_plain(name, where)
         if not isinstance(entry, dict):
-            raise BundleError(f'{where}: file {name!r} is {_kind(entry)}; {{"bytes": ..., "sha256": ...}} is expected.')
+            raise BundleError(
+                named(
+                    where,
+                    _("file {name} is {given}; {file_entry} is expected.").format(
+                        name=repr(name), given=_kind(entry), file_entry=_FILE_ENTRY
+                    ),
+                )
+            )
         _check_keys(entry, {"bytes": int, "sha256": str}, f"{where}: file {name!r}")
     return manifest, hashlib.sha256(raw).hexdigest()
 
@@ -165,10 +202,14 @@ def write_bundle(
     folder = Path(folder).resolve()
     for key in ("format_version", "files"):
         if key in manifest:
-            raise BundleError(f"The manifest has {key!r}, which is filled in when it is written: leave it out.")
+            raise BundleError(
+                _("The manifest has {key}, which is filled in when it is written: leave it out.").format(key=repr(key))
+            )
     _check_keys(manifest, SCHEMA, "The manifest")
     if folder.exists() and not (folder.is_dir() and ((folder / MANIFEST).is_file() or not any(folder.iterdir()))):
-        raise BundleError(f"{folder} exists and is not a model: it is not replaced. Choose another folder.")
+        raise BundleError(
+            _("{folder} exists and is not a model: it is not replaced. Choose another folder.").format(folder=folder)
+        )
 
     weights = save({name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()})
     files = {WEIGHTS: {"bytes": len(weights), "sha256": hashlib.sha256(weights).hexdigest()}}
@@ -180,7 +221,7 @@ def write_bundle(
             allow_nan=False,
         )
     except (TypeError, ValueError) as error:
-        raise BundleError(f"The manifest holds something that is not JSON: {error}.") from None
+        raise BundleError(_("The manifest holds something that is not JSON: {error}.").format(error=error)) from None
 
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as temporary:
@@ -214,11 +255,14 @@ def find_bundle(name_or_dir: str | os.PathLike) -> Path:
         for folder in available_bundles():
             if folder.name == str(name_or_dir):
                 return folder
-    names = ", ".join(sorted({folder.name for folder in available_bundles()})) or "none"
-    places = " and ".join(str(place) for place in _places())
+    names = ", ".join(sorted({folder.name for folder in available_bundles()})) or _("none")
+    places = both(map(str, _places()))
     raise BundleError(
-        f"No model {str(name_or_dir)!r}: neither a folder nor a model in {places} (there: {names}). "
-        f"Give one of these names or a model's folder, or set {MODELS_VARIABLE} to the folder that holds your models."
+        _(
+            "No model {name}: neither a folder nor a model in {places} (there: {names}). Give one of "
+            "these names or a model's folder, or set {models_variable} to the folder that holds your "
+            "models."
+        ).format(name=repr(str(name_or_dir)), places=places, names=names, models_variable=MODELS_VARIABLE)
     )
 
 
@@ -251,30 +295,52 @@ def _places() -> list[Path]:
 def _check_keys(entry: Mapping[str, Any], schema: Mapping[str, type], where: object) -> None:
     for key, kind in schema.items():
         if key not in entry:
-            raise BundleError(f"{where}: key {key!r} is missing; {_JSON_TYPE[kind]} is expected.")
+            raise BundleError(
+                named(
+                    where,
+                    _("key {key} is missing; {expected} is expected.").format(key=repr(key), expected=_JSON_TYPE[kind]),
+                )
+            )
         value = entry[key]
         if not isinstance(value, kind) or isinstance(value, bool):
-            raise BundleError(f"{where}: {key!r} is {_kind(value)}; {_JSON_TYPE[kind]} is expected.")
+            raise BundleError(
+                named(
+                    where,
+                    _("{key} is {given}; {expected} is expected.").format(
+                        key=repr(key), given=_kind(value), expected=_JSON_TYPE[kind]
+                    ),
+                )
+            )
         for item in value if kind is list else ():
             if not isinstance(item, str):
-                raise BundleError(f"{where}: {key!r} holds {_kind(item)}; a list of texts is expected.")
+                raise BundleError(
+                    named(
+                        where,
+                        _("{key} holds {given}; a list of texts is expected.").format(key=repr(key), given=_kind(item)),
+                    )
+                )
 
 
 def _kind(value: object) -> str:
     for kind, words in _JSON_TYPE.items():
         if isinstance(value, kind) and not isinstance(value, bool):
-            return f"{words} ({value!r})" if kind in (str, int) else words
+            return _("{kind} ({value})").format(kind=words, value=repr(value)) if kind in (str, int) else words
     return json.dumps(value, default=repr)
 
 
 def _refuse_constant(constant: str) -> None:
-    raise ValueError(f"{constant} is not JSON")
+    raise ValueError(_("{constant} is not JSON").format(constant=constant))
 
 
 def _check_plain(name: str, where: object) -> None:
     if not _PLAIN_NAME.fullmatch(name):
         raise BundleError(
-            f"{where}: {name!r} is not a plain file name (letters, digits, . _ -). Do not use this model."
+            named(
+                where,
+                _("{name} is not a plain file name (letters, digits, . _ -). Do not use this model.").format(
+                    name=repr(name)
+                ),
+            )
         )
 
 
@@ -283,12 +349,16 @@ def _verified(folder: Path, name: str, entry: Mapping[str, Any]) -> bytes:
     content = _read(folder, name, _FILE_LIMIT)
     if len(content) != entry["bytes"]:
         raise BundleError(
-            f"{folder / name} has {len(content)} bytes, {MANIFEST} says {entry['bytes']}: "
-            "it is incomplete or was changed. Get the model again."
+            _(
+                "{path} has {length} bytes, {manifest} says {expected}: it is incomplete or was "
+                "changed. Get the model again."
+            ).format(path=folder / name, length=len(content), manifest=MANIFEST, expected=entry["bytes"])
         )
     if hashlib.sha256(content).hexdigest() != entry["sha256"].lower():
         raise BundleError(
-            f"{folder / name} does not have the SHA-256 that {MANIFEST} says: it was changed. Get the model again."
+            _("{path} does not have the SHA-256 that {manifest} says: it was changed. Get the model again.").format(
+                path=folder / name, manifest=MANIFEST
+            )
         )
     return content
 
@@ -299,14 +369,26 @@ def _read(folder: Path, name: str, limit: int) -> bytes:
     try:
         status = path.stat()
         if path.resolve().parent != folder.resolve():
-            raise BundleError(f"{path} is a link that leaves the model's folder. Do not use this model.")
+            raise BundleError(
+                _("{path} is a link that leaves the model's folder. Do not use this model.").format(path=path)
+            )
         if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
-            raise BundleError(f"{path} is not a regular file. Get the model again.")
+            raise BundleError(_("{path} is not a regular file. Get the model again.").format(path=path))
         if status.st_size > limit:
-            raise BundleError(f"{path} has {status.st_size} bytes; at most {limit} are read. Get the model again.")
+            raise BundleError(
+                _("{path} has {st_size} bytes; at most {limit} are read. Get the model again.").format(
+                    path=path, st_size=status.st_size, limit=limit
+                )
+            )
         with path.open("rb") as file:
             return file.read(limit + 1)
     except FileNotFoundError:
-        raise BundleError(f"{path} is missing: {folder} is not a complete model. Get the model again.") from None
+        raise BundleError(
+            _("{path} is missing: {folder} is not a complete model. Get the model again.").format(
+                path=path, folder=folder
+            )
+        ) from None
     except OSError as error:
-        raise BundleError(f"{path} cannot be read ({error.strerror or error}).") from None
+        raise BundleError(
+            _("{path} cannot be read ({reason}).").format(path=path, reason=error.strerror or error)
+        ) from None

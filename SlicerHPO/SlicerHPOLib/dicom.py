@@ -33,6 +33,7 @@ from .itk import (
     reason,
 )
 from .job import Job
+from .words import _, either, joined, named
 
 _SAME_POSITION_MM = 1e-3
 _UNEVEN = 0.05  # of the slice distance: how much a distance may differ before the slices are not evenly spaced
@@ -72,9 +73,16 @@ class Series:
     @property
     def label(self) -> str:
         """Description and size: what a user is shown, and no patient's data."""
-        sizes = " or ".join(f"{columns} x {rows}" for columns, rows in sorted({s.size[:2] for s in self.slices}))
-        images = sum(s.size[2] for s in self.slices)
-        return f"{self.slices[0].description or 'no description'!r}, {sizes}, {images} image{'s' * (images != 1)}"
+        description = self.slices[0].description
+        count = sum(s.size[2] for s in self.slices)
+        label = (
+            _("{description}, {sizes}, {count} image") if count == 1 else _("{description}, {sizes}, {count} images")
+        )
+        return label.format(
+            description=repr(description) if description else _("'no description'"),
+            sizes=either(f"{columns} x {rows}" for columns, rows in sorted({s.size[:2] for s in self.slices})),
+            count=count,
+        )
 
     @property
     def folder(self) -> Path:
@@ -99,7 +107,7 @@ def find_series(files: Sequence[Path], job: Job) -> tuple[list[Series], list[Pat
     """
     slices, damaged = {}, []
     for index, path in enumerate(files):
-        job.progress(index / len(files), "Reading DICOM headers")
+        job.progress(index / len(files), _("Reading DICOM headers"))
         if not is_dicom(path):
             continue
         header = _read_header(path)
@@ -118,18 +126,22 @@ def choose(found: Sequence[Series], series: str | None, where: Path) -> Series:
     """
     if series is None:
         fitting = list(found)
-        problem = f"holds {len(found)} DICOM series; choose one with the option 'series' (its number or description)"
+        problem = _("holds {count} DICOM series; choose one with the option 'series' (its number or description):")
+        problem = problem.format(count=len(found))
     else:
         wanted = series.strip()
         fitting = [s for s in found if s.key == wanted]
         fitting = fitting or [s for number, s in enumerate(found, 1) if str(number) == wanted]
         fitting = fitting or [s for s in found if s.slices[0].description.lower() == wanted.lower()]
         problem = (
-            f"{len(fitting) or 'none'} of its DICOM series {'are' if fitting else 'is'} {series!r}; choose by number"
+            _("{count} of its DICOM series are {series}; choose by number:")
+            if fitting
+            else _("none of its DICOM series is {series}; choose by number:")
         )
+        problem = problem.format(count=len(fitting), series=repr(series))
     if len(fitting) != 1:
-        listed = "\n".join(f"  {number}. {s.label}" for number, s in enumerate(found, 1))
-        raise ImageError(f"{where}: {problem}:\n{listed}")
+        listed = (joined(" ", [f"{number}.", s.label]) for number, s in enumerate(found, 1))
+        raise ImageError(named(where, joined("\n  ", [problem, *listed])))
     return fitting[0]
 
 
@@ -146,12 +158,12 @@ def read_series(series: Series, frame: int | None, job: Job) -> tuple[np.ndarray
     Raises:
         ImageError: the series is not one regular stack of slices.
     """
-    where = f"{series.folder}, DICOM series {series.label}"
+    where = _("{folder}, DICOM series {label}").format(folder=series.folder, label=series.label)
     planes = _planes(series, where)
     try:
         table, step_mm = arrange([p.position_mm for p in planes], planes[0].orientation, [p.number for p in planes])
     except ImageError as error:
-        raise ImageError(f"{where}: {error}") from None
+        raise ImageError(named(where, error)) from None
     order = table[chosen_frame(frame, len(table), where)]
 
     files = [planes[index] for index in order]
@@ -165,9 +177,9 @@ def read_series(series: Series, frame: int | None, job: Job) -> tuple[np.ndarray
     reader.SetImageIO("GDCMImageIO")
     reader.SetOutputPixelType(PIXEL_TYPES[_common_dtype(files)])
     try:
-        voxels = array_of(execute(reader, job, "Reading DICOM"))
+        voxels = array_of(execute(reader, job, _("Reading DICOM")))
     except RuntimeError as error:
-        raise ImageError(f"{where}: an image cannot be read: {reason(error)}") from None
+        raise ImageError(named(where, _("an image cannot be read: {reason}").format(reason=reason(error)))) from None
     if is_multiframe:
         voxels = voxels[order]
 
@@ -204,11 +216,23 @@ def arrange(
     begins = np.flatnonzero(np.diff(along[order], prepend=-np.inf) > _SAME_POSITION_MM)
     groups = [sorted(group, key=lambda index: numbers[index]) for group in np.split(order, begins[1:])]
     if len(groups) < 2:
-        raise ImageError(f"all {len(order)} images are at the same position; a volume needs at least 2 slices.")
+        raise ImageError(
+            _("all {count} images are at the same position; a volume needs at least 2 slices.").format(count=len(order))
+        )
     if len({len(group) for group in groups}) > 1:
         counts = Counter(len(group) for group in groups)
-        listed = ", ".join(f"{images} at {places} positions" for images, places in sorted(counts.items()))
-        raise ImageError(f"not the same number of images at every slice position: {listed}. Images are missing.")
+        listed = joined(
+            ", ",
+            (
+                _("{images} at {places} positions").format(images=images, places=places)
+                for images, places in sorted(counts.items())
+            ),
+        )
+        raise ImageError(
+            _("not the same number of images at every slice position: {listed}. Images are missing.").format(
+                listed=listed
+            )
+        )
     table = np.array(groups).T
 
     heights = along[table[0]]
@@ -217,15 +241,25 @@ def arrange(
     uneven = np.abs(distances - usual) > max(_UNEVEN * usual, _SAME_POSITION_MM)
     missing = np.round(distances / usual).astype(int) - 1
     if uneven.any() and np.all((missing >= 1) == uneven):
-        gaps = "; ".join(
-            f"{missing[i]} between {heights[i]:.2f} mm and {heights[i + 1]:.2f} mm" for i in np.flatnonzero(uneven)
+        gaps = joined(
+            "; ",
+            (
+                _("{count} between {low} mm and {high} mm").format(
+                    count=missing[i], low=f"{heights[i]:.2f}", high=f"{heights[i + 1]:.2f}"
+                )
+                for i in np.flatnonzero(uneven)
+            ),
         )
         raise ImageError(
-            f"{missing[uneven].sum()} slices are missing: {gaps} (along the slice normal, slices {usual:.2f} mm apart)."
+            _("{count} slices are missing: {gaps} (along the slice normal, slices {usual} mm apart).").format(
+                count=missing[uneven].sum(), gaps=gaps, usual=f"{usual:.2f}"
+            )
         )
     if uneven.any():
         raise ImageError(
-            f"unevenly spaced slices: {distances.min():.3f} mm to {distances.max():.3f} mm apart; resample first."
+            _("unevenly spaced slices: {least} mm to {most} mm apart; resample first.").format(
+                least=f"{distances.min():.3f}", most=f"{distances.max():.3f}"
+            )
         )
 
     step = positions_mm[table[0, -1]] - positions_mm[table[0, 0]]
@@ -233,32 +267,49 @@ def arrange(
     tilt = np.degrees(np.arccos(np.clip(height / np.linalg.norm(step), -1.0, 1.0)))
     if tilt > _TILT_DEGREES:
         raise ImageError(
-            f"the gantry was tilted by {tilt:.1f} degrees, so the slices are sheared; resample the series first."
+            _("the gantry was tilted by {tilt} degrees, so the slices are sheared; resample the series first.").format(
+                tilt=f"{tilt:.1f}"
+            )
         )
     straight = positions_mm[table[0, 0]] + np.linspace(0.0, 1.0, len(heights))[:, None] * step
     if np.linalg.norm(positions_mm[table] - straight, axis=-1).max() > 0.1 * usual:
-        raise ImageError("the slices are displaced against each other, so they make no volume.")
+        raise ImageError(_("the slices are displaced against each other, so they make no volume."))
     return table, float(height / (len(heights) - 1))
 
 
 def _planes(series: Series, where: str) -> Sequence[Slice]:
     """The images of a series, the frames of a multi-frame file one by one, when each has its place in space."""
     if any(s.is_mosaic for s in series.slices):
-        raise ImageError(f"{where}: Siemens mosaic images (slices tiled in one) cannot be read; convert with dcm2niix.")
+        raise ImageError(
+            named(where, _("Siemens mosaic images (slices tiled in one) cannot be read; convert with dcm2niix."))
+        )
     if any(s.components != 1 for s in series.slices):
-        raise ImageError(f"{where}: colour images; a volume has one real number a voxel.")
+        raise ImageError(named(where, _("colour images; a volume has one real number a voxel.")))
     if len({s.size[:2] for s in series.slices}) > 1:
-        raise ImageError(f"{where}: its images differ in size.")
+        raise ImageError(named(where, _("its images differ in size.")))
     planes = _frames(series.slices[0], where) if series.slices[0].size[2] > 1 else series.slices
     if any(not (p.position_mm and p.orientation and p.spacing_mm) for p in planes):
-        raise ImageError(f"{where}: its images have no position, orientation or pixel spacing, so they make no volume.")
+        raise ImageError(
+            named(where, _("its images have no position, orientation or pixel spacing, so they make no volume."))
+        )
     spacings, orientations = (np.array([getattr(p, name) for p in planes]) for name in ("spacing_mm", "orientation"))
     if spacings.min() <= 0:
-        raise ImageError(f"{where}: pixel spacing must be positive, not {planes[0].spacing_mm} mm.")
+        raise ImageError(
+            named(
+                where, _("pixel spacing must be positive, not {spacing_mm} mm.").format(spacing_mm=planes[0].spacing_mm)
+            )
+        )
     if np.abs(np.linalg.norm(orientations.reshape(-1, 3), axis=1) - 1).max() > 1e-2:
-        raise ImageError(f"{where}: the orientation of an image must be two unit vectors, not {planes[0].orientation}.")
+        raise ImageError(
+            named(
+                where,
+                _("the orientation of an image must be two unit vectors, not {orientation}.").format(
+                    orientation=planes[0].orientation
+                ),
+            )
+        )
     if np.ptp(orientations, axis=0).max() > 1e-2 or np.ptp(spacings, axis=0).max() > 1e-3:
-        raise ImageError(f"{where}: its images differ in orientation or pixel spacing.")
+        raise ImageError(named(where, _("its images differ in orientation or pixel spacing.")))
     return planes
 
 
@@ -337,7 +388,7 @@ def _storage_class(path: Path) -> str:
     """The SOP class in the file's meta header (0002,0002), read without a DICOM library because it may be damaged."""
     with path.open("rb") as file:
         head = file.read(1024)
-    _, found, rest = head.partition(b"\x02\x00\x02\x00UI")
+    _before, found, rest = head.partition(b"\x02\x00\x02\x00UI")
     length = int.from_bytes(rest[:2], "little")
     return rest[2 : 2 + length].strip(b"\0 ").decode("ascii", "replace") if found else ""
 
@@ -347,12 +398,14 @@ def _frames(file: Slice, where: str) -> list[Slice]:
     try:
         import pydicom  # GDCM does not pass the sequences on; Slicer brings pydicom along
     except ImportError:
-        raise ImageError(f"{where}: multi-frame DICOM needs the package pydicom: pip install pydicom.") from None
+        raise ImageError(named(where, _("multi-frame DICOM needs the package pydicom: pip install pydicom."))) from None
     dataset = pydicom.dcmread(file.path, stop_before_pixels=True, force=True)
     shared = (dataset.get("SharedFunctionalGroupsSequence") or [pydicom.Dataset()])[0]
     groups = dataset.get("PerFrameFunctionalGroupsSequence") or []
     if len(groups) != file.size[2]:
-        raise ImageError(f"{where}: a multi-frame file that does not say where its frames are, so they make no volume.")
+        raise ImageError(
+            named(where, _("a multi-frame file that does not say where its frames are, so they make no volume."))
+        )
 
     def values(group: pydicom.Dataset, macro: str, *names: str) -> tuple[float, ...]:
         items = group.get(macro) or shared.get(macro) or [pydicom.Dataset()]
@@ -360,7 +413,7 @@ def _frames(file: Slice, where: str) -> list[Slice]:
 
     if len({values(g, "PixelValueTransformationSequence", "RescaleSlope", "RescaleIntercept") for g in groups}) > 1:
         # GDCM would apply the first frame's to all
-        raise ImageError(f"{where}: its frames have different rescale slopes; convert it with dcm2niix first.")
+        raise ImageError(named(where, _("its frames have different rescale slopes; convert it with dcm2niix first.")))
     return [
         replace(
             file,

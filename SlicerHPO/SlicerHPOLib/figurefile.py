@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .files import replacing
+from .words import _, named
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -25,7 +26,7 @@ def require_matplotlib() -> None:
         import matplotlib.figure  # noqa: F401
     except ImportError:
         raise FigureError(
-            "Figures need matplotlib, which is not installed. Install it with 'pip install matplotlib'."
+            _("Figures need matplotlib, which is not installed. Install it with 'pip install matplotlib'.")
         ) from None
 
 
@@ -33,7 +34,7 @@ def save_figure(draw: Callable[[], Figure], path: str | os.PathLike) -> Path:
     """Writes what `draw` draws as PNG, PDF or SVG, by the ending of `path`. Raises `FigureError`, before it draws."""
     path = Path(path)
     if path.suffix.lower() not in FORMATS:
-        raise FigureError(f"{path}: a figure's name ends in {', '.join(FORMATS)}.")
+        raise FigureError(named(path, _("a figure's name ends in {endings}.").format(endings=", ".join(FORMATS))))
     require_matplotlib()
     figure = draw()
     with replacing(path) as temporary:

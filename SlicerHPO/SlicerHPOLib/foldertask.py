@@ -1,4 +1,7 @@
-"""A folder of volumes classified in another process: the command `slicerhpo classify`, as it is typed on a terminal.
+"""A folder of volumes classified in another process: python -m SlicerHPOLib.foldertask FOLDER MODEL.
+
+It writes a line of JSON for each volume as soon as that is finished, {"result": {...}, "error": ...}, or why nothing
+can be done, {"failed": ...}; texts are `packed`, so that they still can be translated where they are shown.
 
 Driven as `BackgroundTask` is, by a window's timer or a plain loop. What is finished is there while the rest goes on,
 and stays when the work is stopped.
@@ -6,17 +9,23 @@ and stays when the work is stopped.
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
+import sys
 import tempfile
+import traceback
+from dataclasses import replace
 from pathlib import Path
 
-from .background import Status, TaskError, kill, launch, python_executable, wait_for
+from .background import Status, TaskError, kill, launch, python_executable, wait_for, why_died
+from .batch import classify
 from .job import Job
-from .results import Result, read_json
+from .results import Result, entry_of, result_of
+from .words import _, packed, unpacked
+from .worker import message_of
 
-_RESULTS, _LOG = "results.json", "log.txt"
-_SOME_FAILED = (0, 1, 2)  # exit codes with which there can be results, see `__main__`
+_RESULTS, _LOG = "results.jsonl", "log.txt"
 
 
 class FolderTask:
@@ -37,35 +46,36 @@ class FolderTask:
         self._status = Status("idle")
         self._folder: tempfile.TemporaryDirectory | None = None
         self._process: subprocess.Popen | None = None
-        self._written = -1
+        self._unread = ""
+        self._failed = ""  # what the other process says of why it cannot go on
         self._error: TaskError | None = None
         self.results: list[Result] = []
 
     def start(self, folder: str | os.PathLike, model: str) -> None:
         """Begins; what was running is cancelled."""
         self.cancel()
-        self.results, self._error, self._written = [], None, -1
+        self.results, self._error, self._unread, self._failed = [], None, "", ""
         self._folder = tempfile.TemporaryDirectory(prefix="slicerhpo-", ignore_cleanup_errors=True)
-        self._status = Status("running", 0.0, "looking for volumes")
-        command = [self._python, "-m", __package__, "classify", str(Path(folder).absolute())]
-        command += ["--model", str(model), "--json", str(self._path / _RESULTS), "--quiet"]
+        self._status = Status("running", 0.0, _("looking for volumes"))
+        command = [self._python, "-m", __name__, str(Path(folder).absolute()), str(model)]
         try:
-            with (self._path / _LOG).open("w") as log:
-                self._process = launch(command, self._path, log, log)
+            with (self._path / _RESULTS).open("w") as results, (self._path / _LOG).open("w") as log:
+                self._process = launch(command, self._path, results, log)
         except OSError as error:
-            self._end("failed", TaskError(f"The computation could not be started: {error}."))
+            self._end("failed", TaskError(_("The computation could not be started: {error}.").format(error=error)))
+        else:
+            self._output = (self._path / _RESULTS).open(encoding="utf-8")
 
     def poll(self) -> Status:
         """How far it is; the fraction stays 0, as nobody knows how many volumes there are to come."""
         if self._status.state == "running":
             ended = self._process.poll()
             self._read_results()
-            if ended is not None:
+            if ended == 0:
+                self._end("done")
+            elif ended is not None:
                 log = (self._path / _LOG).read_text(encoding="utf-8", errors="replace")
-                if self.results and ended in _SOME_FAILED:
-                    self._end("done")
-                else:
-                    self._end("failed", TaskError(_last_line(log) or f"The computation ended with code {ended}.", log))
+                self._end("failed", TaskError(self._failed or why_died(ended, log), log))
         return self._status
 
     def cancel(self) -> None:
@@ -91,24 +101,48 @@ class FolderTask:
         return Path(self._folder.name)
 
     def _read_results(self) -> None:
-        path = self._path / _RESULTS
-        written = path.stat().st_mtime_ns if path.exists() else -1
-        if written != self._written:  # replaced as a whole after each volume
-            self._written = written
-            self.results = read_json(path)
-            count = len(self.results)
-            self._status = Status("running", 0.0, f"{count} volume{'s' if count > 1 else ''} done")
+        *lines, self._unread = (self._unread + self._output.read()).split("\n")
+        for line in lines:
+            try:
+                said = json.loads(line)
+                if "failed" in said:
+                    self._failed = unpacked(said["failed"])
+                else:
+                    self.results = [*self.results, replace(result_of(said["result"]), error=unpacked(said["error"]))]
+            except (ValueError, TypeError, KeyError):
+                continue  # a library that prints
+        if lines and (count := len(self.results)):
+            text = _("{count} volume done") if count == 1 else _("{count} volumes done")
+            self._status = Status("running", 0.0, text.format(count=count))
 
     def _end(self, state: str, error: TaskError | None = None) -> None:
         if self._process is not None:
             kill(self._process)
+            self._output.close()
         self._process = None
         self._folder.cleanup()
         self._error = error
         self._status = Status(state, float(state == "done"), str(error or ""))
 
 
-def _last_line(log: str) -> str:
-    """What the command said last, without its name."""
-    lines = [line.strip() for line in log.splitlines() if line.strip()]
-    return lines[-1].removeprefix("slicerhpo: error: ").removeprefix("slicerhpo: ") if lines else ""
+def main(folder: str, model: str) -> int:
+    """Classifies the volumes in a folder; 0 if there is a result for each, be it an error, 1 if nothing can be done."""
+
+    def say(**content) -> None:
+        print(json.dumps(content), flush=True)
+
+    try:
+        classify(
+            folder,
+            model=model,
+            on_result=lambda result: say(result=entry_of(result), error=packed(result.error)),
+        )
+    except Exception as error:
+        traceback.print_exc()
+        say(failed=packed(message_of(error)))
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(*sys.argv[1:]))

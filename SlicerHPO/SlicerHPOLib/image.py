@@ -21,6 +21,7 @@ import SimpleITK as sitk  # noqa: N813
 from . import dicom, volumefile
 from .itk import DTYPES, ImageError, array_of, execute, file_name, geometry_of, ijk_to_ras_of, quiet, reason
 from .job import Job
+from .words import _, joined, named
 
 __all__ = [
     "Image",
@@ -60,12 +61,24 @@ class Image:
     def __post_init__(self):
         voxels, matrix = np.asanyarray(self.voxels), np.array(self.ijk_to_ras, np.float64)
         if voxels.ndim != 3 or voxels.dtype.kind not in "biuf":
-            raise ImageError(f"An image needs real voxels (k, j, i); given are {voxels.dtype} of shape {voxels.shape}.")
+            raise ImageError(
+                _("An image needs real voxels (k, j, i); given are {dtype} of shape {shape}.").format(
+                    dtype=voxels.dtype, shape=voxels.shape
+                )
+            )
         if matrix.shape != (4, 4) or not np.isfinite(matrix).all() or (matrix[3] != (0, 0, 0, 1)).any():
-            raise ImageError(f"ijk_to_ras must be an affine (4, 4) matrix of finite numbers, not {matrix.tolist()}.")
+            raise ImageError(
+                _("ijk_to_ras must be an affine (4, 4) matrix of finite numbers, not {matrix}.").format(
+                    matrix=matrix.tolist()
+                )
+            )
         scale = np.linalg.norm(matrix[:3, :3], axis=0)
         if (scale == 0).any() or abs(np.linalg.det(matrix[:3, :3] / scale)) < 1e-6:
-            raise ImageError(f"ijk_to_ras is singular, so voxels have no place of their own: {matrix.tolist()}.")
+            raise ImageError(
+                _("ijk_to_ras is singular, so voxels have no place of their own: {matrix}.").format(
+                    matrix=matrix.tolist()
+                )
+            )
         object.__setattr__(self, "voxels", voxels)
         object.__setattr__(self, "ijk_to_ras", matrix)
 
@@ -137,18 +150,25 @@ def read_image(
     """
     path, job = Path(path).expanduser(), job or Job()
     if not path.exists():
-        raise ImageError(f"{path}: there is no such file or folder.")
+        raise ImageError(named(path, _("there is no such file or folder.")))
     try:
         if extension := volumefile.extension_of(path):
             if series is not None:
-                raise ImageError(f"{path}: the option 'series' ({series!r}) is for DICOM; this is a {extension} file.")
+                raise ImageError(
+                    named(
+                        path,
+                        _("the option 'series' ({series}) is for DICOM; this is a {extension} file.").format(
+                            series=repr(series), extension=extension
+                        ),
+                    )
+                )
             voxels, matrix = volumefile.read_file(path, frame, job)
         else:
             voxels, matrix = _read_dicom(path, series, frame, job)
     except OSError as error:
-        raise ImageError(f"{path}: cannot be opened: {error.strerror or error}.") from None
+        raise ImageError(named(path, _("cannot be opened: {reason}.").format(reason=error.strerror or error))) from None
     except MemoryError:
-        raise ImageError(f"{path}: the volume does not fit into memory.") from None
+        raise ImageError(named(path, _("the volume does not fit into memory."))) from None
     image = Image(voxels, matrix, _name_of(path))
     require_volume(image, path)
     return image
@@ -170,10 +190,10 @@ def find_images(path: str | Path, job: Job | None = None) -> list[ImageSource]:
     """
     path, job = Path(path).expanduser(), job or Job()
     if not path.exists():
-        raise ImageError(f"{path}: there is no such file or folder.")
+        raise ImageError(named(path, _("there is no such file or folder.")))
     if path.is_file():
         if not volumefile.extension_of(path) and not dicom.is_dicom(path):
-            raise ImageError(f"{path}: {_not_an_image()}")
+            raise ImageError(named(path, _not_an_image()))
         return [ImageSource(path)]
     files = _walk(path)
     volumes = [ImageSource(file) for file in files if volumefile.extension_of(file)]
@@ -199,9 +219,11 @@ def write_image(image: Image, path: str | Path, fields: Mapping[str, str] = Mapp
     path = Path(path).expanduser()
     extension = next((e for e in _WRITTEN if path.name.lower().endswith(e)), None)
     if extension is None:
-        raise ImageError(f"{path}: unknown extension; a volume is written as {', '.join(_WRITTEN)}.")
+        raise ImageError(
+            named(path, _("unknown extension; a volume is written as {endings}.").format(endings=", ".join(_WRITTEN)))
+        )
     if not path.parent.is_dir():
-        raise ImageError(f"{path}: the folder {path.parent} does not exist.")
+        raise ImageError(named(path, _("the folder {parent} does not exist.").format(parent=path.parent)))
     _check_geometry(image, path)  # none of these formats, as ITK writes them, can hold a shear
     temporary = path.with_name(f".{uuid.uuid4().hex}{extension}")
     written = to_sitk(image)
@@ -212,7 +234,7 @@ def write_image(image: Image, path: str | Path, fields: Mapping[str, str] = Mapp
             sitk.WriteImage(written, file_name(temporary), useCompression=extension != ".nii")
         os.replace(temporary, path)
     except (RuntimeError, OSError) as error:
-        raise ImageError(f"{path}: cannot be written: {reason(error)}") from None
+        raise ImageError(named(path, _("cannot be written: {reason}").format(reason=reason(error)))) from None
     finally:
         temporary.unlink(missing_ok=True)
     return path
@@ -278,9 +300,13 @@ def resample(
         Cancelled: the job was cancelled.
     """
     if (spacing_mm is None) == (like is None):
-        raise ImageError("resample needs either spacing_mm or like, and not both.")
+        raise ImageError(_("resample needs either spacing_mm or like, and not both."))
     if interpolation not in _INTERPOLATORS:
-        raise ImageError(f"Unknown interpolation {interpolation!r}; known are {', '.join(_INTERPOLATORS)}.")
+        raise ImageError(
+            _("Unknown interpolation {interpolation}; known are {known}.").format(
+                interpolation=repr(interpolation), known=", ".join(_INTERPOLATORS)
+            )
+        )
     if like is None:
         shape, matrix = _grid(image, spacing_mm)
     else:
@@ -294,9 +320,11 @@ def resample(
     filter_.SetInterpolator(_INTERPOLATORS[interpolation])
     filter_.SetDefaultPixelValue(float(image.voxels.min()))
     try:
-        result = execute(filter_, job or Job(), "Resampling", to_sitk(image))
+        result = execute(filter_, job or Job(), _("Resampling"), to_sitk(image))
     except RuntimeError as error:
-        raise ImageError(f"{image.name or 'the image'} cannot be resampled: {reason(error)}") from None
+        raise ImageError(
+            _("{name} cannot be resampled: {reason}").format(name=image.name or _("the image"), reason=reason(error))
+        ) from None
     return Image(array_of(result), matrix, image.name)
 
 
@@ -319,31 +347,43 @@ def from_sitk(image: sitk.Image, name: str = "") -> Image:
     """
     if image.GetDimension() != 3 or image.GetPixelIDValue() not in DTYPES:
         raise ImageError(
-            f"{name or 'SimpleITK image'}: a volume has 3 dimensions and one real number a voxel; given are "
-            f"{image.GetDimension()} dimensions of {image.GetPixelIDTypeAsString()}."
+            named(
+                name or _("SimpleITK image"),
+                _(
+                    "a volume has 3 dimensions and one real number a voxel; given are {dimensions} "
+                    "dimensions of {kind}."
+                ).format(dimensions=image.GetDimension(), kind=image.GetPixelIDTypeAsString()),
+            )
         )
     return Image(sitk.GetArrayFromImage(image), ijk_to_ras_of(image), name)
 
 
 def _read_dicom(path: Path, series: str | None, frame: int | None, job: Job) -> tuple[np.ndarray, np.ndarray]:
     if path.is_file() and not dicom.is_dicom(path):
-        raise ImageError(f"{path}: {_not_an_image()}")
+        raise ImageError(named(path, _not_an_image()))
     files = _walk(path) if path.is_dir() else [path, *(file for file in path.parent.iterdir() if file.is_file())]
     found, damaged = dicom.find_series(files, job.part(0.0, 0.5))
     if damaged:
-        raise ImageError(f"{path}: {len(damaged)} damaged or truncated DICOM files: {_some(damaged)}; copy them again.")
+        raise ImageError(
+            named(
+                path,
+                _("{count} damaged or truncated DICOM files: {files}; copy them again.").format(
+                    count=len(damaged), files=_some(damaged)
+                ),
+            )
+        )
     if path.is_file() and series is None:
         found = [s for s in found if any(image.path == path for image in s.slices)]
     if not found:
         volumes = [file for file in files if volumefile.extension_of(file)]
-        hint = f" There are volume files, {_some(volumes)}: give one of them." if volumes else ""
-        raise ImageError(f"{path}: no DICOM images in it.{hint}")
+        hint = _("There are volume files, {files}: give one of them.").format(files=_some(volumes)) if volumes else ""
+        raise ImageError(named(path, joined(" ", [_("no DICOM images in it."), hint])))
     return dicom.read_series(dicom.choose(found, series, path), frame, job.part(0.5, 1.0))
 
 
 def _check_geometry(image: Image, path: str | Path) -> None:
     if not np.allclose(image.directions.T @ image.directions, np.eye(3), atol=1e-3):
-        raise ImageError(f"{path}: the axes of its voxels are not at right angles (sheared); resample it first.")
+        raise ImageError(named(path, _("the axes of its voxels are not at right angles (sheared); resample it first.")))
 
 
 def _check_voxels(image: Image, path: str | Path) -> None:
@@ -351,19 +391,33 @@ def _check_voxels(image: Image, path: str | Path) -> None:
     if min(image.shape) < 2:
         given = " x ".join(str(n) for n in image.shape[::-1])
         raise ImageError(
-            f"{path}: the volume has {given} voxels; at least 2 slices are needed, and 2 voxels along every axis."
+            named(
+                path,
+                _("the volume has {given} voxels; at least 2 slices are needed, and 2 voxels along every axis.").format(
+                    given=given
+                ),
+            )
         )
     if image.voxels.dtype.kind == "f":
         nans = sum(int(np.count_nonzero(np.isnan(k_slice))) for k_slice in image.voxels)
         infinite = sum(int(np.count_nonzero(np.isinf(k_slice))) for k_slice in image.voxels)
         if nans or infinite:
             raise ImageError(
-                f"{path}: of {image.voxels.size:,} voxels {nans:,} are NaN and {infinite:,} infinite; "
-                "replace them by numbers first."
+                named(
+                    path,
+                    _("of {size} voxels {nans} are NaN and {infinite} infinite; replace them by numbers first.").format(
+                        size=f"{image.voxels.size:,}", nans=f"{nans:,}", infinite=f"{infinite:,}"
+                    ),
+                )
             )
     value = image.voxels[0, 0, 0]
     if all((k_slice == value).all() for k_slice in image.voxels):
-        raise ImageError(f"{path}: constant volume: every voxel is {value}, so there is nothing to see in it.")
+        raise ImageError(
+            named(
+                path,
+                _("constant volume: every voxel is {value}, so there is nothing to see in it.").format(value=value),
+            )
+        )
 
 
 def _grid(image: Image, spacing_mm: float | Sequence[float]) -> tuple[tuple[int, ...], np.ndarray]:
@@ -371,9 +425,11 @@ def _grid(image: Image, spacing_mm: float | Sequence[float]) -> tuple[tuple[int,
     try:
         spacing = np.broadcast_to(np.asarray(spacing_mm, float), 3)
     except ValueError:
-        raise ImageError(f"spacing_mm must be one number or three, not {spacing_mm!r}.") from None
+        raise ImageError(
+            _("spacing_mm must be one number or three, not {spacing_mm}.").format(spacing_mm=repr(spacing_mm))
+        ) from None
     if not (np.isfinite(spacing) & (spacing > 0)).all():
-        raise ImageError(f"spacing_mm must be positive, not {spacing_mm!r}.")
+        raise ImageError(_("spacing_mm must be positive, not {spacing_mm}.").format(spacing_mm=repr(spacing_mm)))
     size = np.array(image.shape[::-1])
     new_size = np.maximum(np.ceil(size * image.spacing_mm / spacing - 1e-6), 1).astype(int)
     matrix = np.eye(4)
@@ -404,7 +460,9 @@ def _name_of(path: Path) -> str:
 
 
 def _not_an_image() -> str:
-    return f"not a volume that can be read. Give a file that ends in {', '.join(volumefile.READERS)}, or DICOM."
+    return _("not a volume that can be read. Give a file that ends in {endings}, or DICOM.").format(
+        endings=", ".join(volumefile.READERS)
+    )
 
 
 def _some(files: Sequence[Path]) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 import SimpleITK as sitk  # noqa: N813 (the name its own documentation uses)
 
 from .job import Cancelled, Job
+from .words import _, named
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])  # ITK and DICOM are LPS; everything that leaves this library is RAS
 
@@ -51,7 +52,7 @@ def file_name(path: Path) -> str:
         str(path).encode("utf-8")
     except UnicodeEncodeError:
         shown = str(path).encode("utf-8", "replace").decode()
-        raise ImageError(f"{shown}: its name is not valid UTF-8; rename it.") from None
+        raise ImageError(named(shown, _("its name is not valid UTF-8; rename it."))) from None
     return str(path)
 
 
@@ -93,9 +94,23 @@ def execute(process: Any, job: Job, text: str, *images: sitk.Image) -> sitk.Imag
 def chosen_frame(frame: int | None, frames: int, what: str) -> int:
     """The frame to take of `what`; raises `ImageError` if none is chosen of several, or one that is not there."""
     if frame is None and frames > 1:
-        raise ImageError(f"{what}: {frames} frames (4D); choose one with the option 'frame', 0 to {frames - 1}.")
+        raise ImageError(
+            named(
+                what,
+                _("{frames} frames (4D); choose one with the option 'frame', 0 to {last}.").format(
+                    frames=frames, last=frames - 1
+                ),
+            )
+        )
     if not 0 <= (frame or 0) < frames:
-        raise ImageError(f"{what}: there is no frame {frame}; the number of frames is {frames}, counted from 0.")
+        raise ImageError(
+            named(
+                what,
+                _("there is no frame {frame}; the number of frames is {frames}, counted from 0.").format(
+                    frame=frame, frames=frames
+                ),
+            )
+        )
     return frame or 0
 
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
+from .words import _
+
 
 class Cancelled(Exception):  # noqa: N818 (it is no error: the user asked for it)
     """The user cancelled the work; nothing half-written is left behind."""
@@ -39,7 +41,7 @@ class Job:
     def progress(self, fraction: float, text: str = "") -> None:
         """Report that `fraction` of the work is done. Raises `Cancelled` if the work was cancelled."""
         if self._cancelled.is_set():
-            raise Cancelled("The work was cancelled.")
+            raise Cancelled(_("The work was cancelled."))
         if self._report is not None:
             self._report(min(max(float(fraction), 0.0), 1.0), text)
 

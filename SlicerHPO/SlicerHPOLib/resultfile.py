@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from .files import replacing
+from .words import _
 
 FORMAT_VERSION = 1
 
@@ -106,11 +107,15 @@ def _read(path: Path, parse: Callable[[str], R]) -> R:
         with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
             return parse(file.read())
     except OSError as error:
-        raise ResultsError(f"{path} cannot be read ({error.strerror or error}).") from None
+        raise ResultsError(
+            _("{path} cannot be read ({reason}).").format(path=path, reason=error.strerror or error)
+        ) from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, csv.Error):
         raise ResultsError(
-            f"{path} exists and does not hold results of this program (or of another version): it is not replaced. "
-            "Choose another file, or move this one away."
+            _(
+                "{path} exists and does not hold results of this program (or of another version): it "
+                "is not replaced. Choose another file, or move this one away."
+            ).format(path=path)
         ) from None
 
 
@@ -120,4 +125,6 @@ def _write(path: Path, text: str) -> None:
         with replacing(path) as temporary:
             temporary.write_text(text, encoding="utf-8", errors="surrogateescape", newline="")
     except OSError as error:
-        raise ResultsError(f"{path} cannot be written ({error.strerror or error}).") from None
+        raise ResultsError(
+            _("{path} cannot be written ({reason}).").format(path=path, reason=error.strerror or error)
+        ) from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,20 +77,23 @@ def _hundredths(value: float) -> float:
 
 def write_json(path: Path, results: Iterable[Result]) -> None:
     """Writes all results, in one step."""
-    volumes = []
-    for result in results:
-        volume = asdict(replace(result, answer=None))
-        del volume["answer"]
-        volumes.append(volume)
-    resultfile.write_json(path, FORMAT, volumes)
+    resultfile.write_json(path, FORMAT, map(entry_of, results))
 
 
 def read_json(path: Path) -> list[Result]:
     """The results in a file that `write_json` wrote. Raises `ResultsError`."""
-    return resultfile.read_json(path, FORMAT, _result_of)
+    return resultfile.read_json(path, FORMAT, result_of)
 
 
-def _result_of(volume: dict[str, Any]) -> Result:
+def entry_of(result: Result) -> dict[str, Any]:
+    """A result as JSON values, but for its answer."""
+    entry = asdict(replace(result, answer=None))
+    del entry["answer"]
+    return entry
+
+
+def result_of(volume: Mapping[str, Any]) -> Result:
+    """The result that `entry_of` gave. Raises KeyError, TypeError, AttributeError."""
     regions = tuple(Region(**region) for region in volume["regions"])
     boundaries = tuple(
         Boundary(**{**boundary, "interval_mm": tuple(boundary["interval_mm"])}) for boundary in volume["boundaries"]

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from .image import Image, ImageError, write_image
+from .words import _, either, named
 
 FORMATS = ("seg.nrrd", "nii.gz")  # endings
 _CONTEXT = "Segmentation category and type - 3D Slicer General Anatomy list"
@@ -68,10 +69,15 @@ def write_segmentation(mask: Image, path: str | os.PathLike, segment: Segment = 
     """
     path = Path(path)
     if not any(path.name.lower().endswith(f".{ending}") for ending in FORMATS):
-        raise ImageError(f"{path}: a segmentation is written as {' or '.join('.' + ending for ending in FORMATS)}.")
+        raise ImageError(
+            named(
+                path,
+                _("a segmentation is written as {endings}.").format(endings=either("." + ending for ending in FORMATS)),
+            )
+        )
     labels = Image((mask.voxels != 0) * np.uint8(_INSIDE), mask.ijk_to_ras, mask.name)
     if not labels.voxels.any():
-        raise ImageError(f"{path}: the mask is empty, there is nothing to write.")
+        raise ImageError(named(path, _("the mask is empty, there is nothing to write.")))
     return write_image(labels, path, _fields(labels, segment))
 
 

@@ -26,6 +26,7 @@ import SimpleITK as sitk  # noqa: N813
 
 from .itk import DTYPES, ImageError, array_of, chosen_frame, execute, file_name, ijk_to_ras_of, quiet, reason
 from .job import Job
+from .words import _, named
 
 READERS = {  # extension -> ITK's reader
     ".nii.gz": "NiftiImageIO",
@@ -72,25 +73,34 @@ def read_file(path: Path, frame: int | None, job: Job) -> tuple[np.ndarray, np.n
         if reader.GetPixelIDValue() not in DTYPES:
             kind, numbers = sitk.GetPixelIDValueAsString(reader.GetPixelIDValue()), reader.GetNumberOfComponents()
             raise ImageError(
-                f"{path}: its voxels are {kind} ({numbers} numbers each); a volume has one real number a voxel."
+                named(
+                    path,
+                    _("its voxels are {kind} ({numbers} numbers each); a volume has one real number a voxel.").format(
+                        kind=kind, numbers=numbers
+                    ),
+                )
             )
         size = reader.GetSize()
         if len(size) < 3:
             given = " x ".join(str(n) for n in size)
-            raise ImageError(f"{path}: a single slice of {given} pixels; a volume needs at least 2 slices.")
+            raise ImageError(
+                named(
+                    path, _("a single slice of {given} pixels; a volume needs at least 2 slices.").format(given=given)
+                )
+            )
         further = size[3:]  # dimensions: time, echo, ...
-        chosen = chosen_frame(frame, math.prod(further), f"{path}: {' x '.join(str(n) for n in size)}")
+        chosen = chosen_frame(frame, math.prod(further), named(path, " x ".join(str(n) for n in size)))
         if further:
-            reader.SetExtractSize([*size[:3], *(0 for _ in further)])
+            reader.SetExtractSize([*size[:3], *[0] * len(further)])
             reader.SetExtractIndex([0, 0, 0, *(int(n) for n in np.unravel_index(chosen, further, order="F"))])
-        image = execute(reader, job, f"Reading {path.name}")
+        image = execute(reader, job, _("Reading {name}").format(name=path.name))
     except RuntimeError as error:
         text = reason(error)
         if "orthonormal" in text or "determinant" in text:
-            text = "the axes of its voxels are degenerate or not at right angles (sheared); resample it first."
+            text = _("the axes of its voxels are degenerate or not at right angles (sheared); resample it first.")
         elif "_nrrdEncoding" in text:
-            text = f"its voxels are truncated or damaged ({text.split(': ')[-1]}); copy it again."
-        raise ImageError(f"{path}: cannot be read: {text}") from None
+            text = _("its voxels are truncated or damaged ({why}); copy it again.").format(why=text.split(": ")[-1])
+        raise ImageError(named(path, _("cannot be read: {text}").format(text=text))) from None
     matrix = ijk_to_ras_of(image)
     return array_of(image), matrix
 
@@ -98,7 +108,7 @@ def read_file(path: Path, frame: int | None, job: Job) -> tuple[np.ndarray, np.n
 def check_header(path: Path) -> None:
     """Raise `ImageError` if the volume file `path` must not be given to ITK."""
     if path.stat().st_size == 0:
-        raise ImageError(f"{path}: the file is empty.")
+        raise ImageError(named(path, _("the file is empty.")))
     check = {"NiftiImageIO": _check_nifti, "NrrdImageIO": _check_nrrd, "MetaImageIO": _check_metaimage}
     check[READERS[extension_of(path)]](path)
 
@@ -107,26 +117,41 @@ def _check_nifti(path: Path) -> None:
     with path.open("rb") as file:
         compressed = file.read(2) == b"\x1f\x8b"
     if compressed and path.suffix.lower() != ".gz":
-        raise ImageError(f"{path}: the file is compressed; rename it to end in .nii.gz.")
+        raise ImageError(named(path, _("the file is compressed; rename it to end in .nii.gz.")))
     with gzip.open(path, "rb") if compressed else path.open("rb") as file:
         try:
             header = file.read(348)
             needed = _check_nifti_fields(path, header)
             size = len(header) + _bytes_left(file) if compressed else path.stat().st_size
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise ImageError(f"{path}: the compressed file is truncated or damaged ({error}); copy it again.") from None
+            raise ImageError(
+                named(
+                    path, _("the compressed file is truncated or damaged ({error}); copy it again.").format(error=error)
+                )
+            ) from None
     _check_size(path, needed, size)
 
 
 def _check_nifti_fields(path: Path, header: bytes) -> int:
     """Check a NIfTI-1 header; returns how many bytes the uncompressed file must have."""
     if len(header) < 348:
-        raise ImageError(f"{path}: truncated: {len(header)} bytes are too few for a NIfTI header, which has 348.")
+        raise ImageError(
+            named(
+                path,
+                _("truncated: {length} bytes are too few for a NIfTI header, which has 348.").format(
+                    length=len(header)
+                ),
+            )
+        )
     order = next((o for o in "<>" if struct.unpack_from(f"{o}i", header)[0] in (348, 540)), None)
     if order is not None and struct.unpack_from(f"{order}i", header)[0] == 540:
-        raise ImageError(f"{path}: a NIfTI-2 file; only NIfTI-1 can be read. Convert it, for example with nibabel.")
+        raise ImageError(
+            named(path, _("a NIfTI-2 file; only NIfTI-1 can be read. Convert it, for example with nibabel."))
+        )
     if order is None or header[344:348] != b"n+1\0":
-        raise ImageError(f"{path}: not a NIfTI file: its header has neither the size nor the magic word of NIfTI-1.")
+        raise ImageError(
+            named(path, _("not a NIfTI file: its header has neither the size nor the magic word of NIfTI-1."))
+        )
 
     def field(kind: str, offset: int) -> tuple:
         return struct.unpack_from(order + kind, header, offset)
@@ -136,23 +161,39 @@ def _check_nifti_fields(path: Path, header: bytes) -> int:
     quaternion, sform = field("6f", 256), np.reshape(field("12f", 280), (3, 4))
     extent = dimensions[1 : 1 + dimensions[0]]
     if not 1 <= dimensions[0] <= 7 or min(extent) < 1:
-        raise ImageError(f"{path}: the NIfTI header gives impossible dimensions {dimensions}.")
+        raise ImageError(
+            named(path, _("the NIfTI header gives impossible dimensions {dimensions}.").format(dimensions=dimensions))
+        )
     if datatype not in _NIFTI_BYTES:
         raise ImageError(
-            f"{path}: voxels of NIfTI data type {datatype} cannot be read; convert them to integers or float."
+            named(
+                path,
+                _("voxels of NIfTI data type {datatype} cannot be read; convert them to integers or float.").format(
+                    datatype=datatype
+                ),
+            )
         )
     _check_spacing(path, pixdim[1 : 1 + min(dimensions[0], 3)], "pixdim")
     if not (math.isnan(intercept) or intercept == 0) and (slope == 0 or not math.isfinite(slope)):
         raise ImageError(
-            f"{path}: contradictory rescaling: scl_slope {slope:g} says there is none, scl_inter is {intercept:g}. "
-            "Correct the header."
+            named(
+                path,
+                _(
+                    "contradictory rescaling: scl_slope {slope} says there is none, scl_inter is "
+                    "{intercept}. Correct the header."
+                ).format(slope=f"{slope:g}", intercept=f"{intercept:g}"),
+            )
         )
     if (sform_code > 0 and not np.isfinite(sform).all()) or (qform_code > 0 and not np.isfinite(quaternion).all()):
-        raise ImageError(f"{path}: the sform or qform of the NIfTI header has values that are not finite numbers.")
+        raise ImageError(
+            named(path, _("the sform or qform of the NIfTI header has values that are not finite numbers."))
+        )
     if sform_code == 1 or (sform_code > 0 and qform_code == 0):  # ITK's rule: else it takes the qform
         _check_sform_scale(path, sform[:, :3], pixdim[1:4])
     if not (math.isfinite(offset) and offset >= 348):
-        raise ImageError(f"{path}: the NIfTI header gives an impossible vox_offset of {offset:g}.")
+        raise ImageError(
+            named(path, _("the NIfTI header gives an impossible vox_offset of {offset}.").format(offset=f"{offset:g}"))
+        )
     return int(offset) + math.prod(extent) * _NIFTI_BYTES[datatype]
 
 
@@ -161,21 +202,26 @@ def _check_sform_scale(path: Path, matrix: np.ndarray, pixdim: Sequence[float]) 
     scale = np.linalg.norm(matrix, axis=0)
     if (scale == 0).any():
         raise ImageError(
-            f"{path}: degenerate sform: a column of its direction matrix is zero, so voxels have no place."
+            named(path, _("degenerate sform: a column of its direction matrix is zero, so voxels have no place."))
         )
     cosines = (matrix / scale).T @ (matrix / scale)
     is_orthogonal = np.abs(cosines - np.eye(3)).max() < 1e-3  # ITK leaves a sheared sform for the qform, or refuses it
     if is_orthogonal and not np.allclose(scale, pixdim, rtol=1e-3):
         given, expected = " x ".join(f"{s:g}" for s in pixdim), " x ".join(f"{s:g}" for s in scale)
         raise ImageError(
-            f"{path}: contradictory spacing: pixdim says {given} mm, the sform {expected} mm. Correct the header."
+            named(
+                path,
+                _("contradictory spacing: pixdim says {given} mm, the sform {expected} mm. Correct the header.").format(
+                    given=given, expected=expected
+                ),
+            )
         )
 
 
 def _check_nrrd(path: Path) -> None:
     lines = _header_lines(path, is_last=lambda line: not line.strip())
     if not lines[0].startswith("NRRD000"):
-        raise ImageError(f"{path}: not a NRRD file: it does not begin with NRRD000x.")
+        raise ImageError(named(path, _("not a NRRD file: it does not begin with NRRD000x.")))
     fields = {
         key.strip().lower(): value.strip()
         for key, separator, value in (line.partition(":") for line in lines[1:])
@@ -184,11 +230,15 @@ def _check_nrrd(path: Path) -> None:
     if "space directions" in fields:
         vectors = fields["space directions"].count("(")
         if vectors < 3:
-            raise ImageError(f"{path}: 'space directions' has {vectors} vectors; a volume needs 3.")
+            raise ImageError(
+                named(path, _("'space directions' has {vectors} vectors; a volume needs 3.").format(vectors=vectors))
+            )
     elif "spacings" in fields:
         _check_spacing(path, _numbers(path, fields["spacings"], "spacings")[:3], "spacings")
     else:
-        raise ImageError(f"{path}: no voxel spacing: the NRRD header has neither 'space directions' nor 'spacings'.")
+        raise ImageError(
+            named(path, _("no voxel spacing: the NRRD header has neither 'space directions' nor 'spacings'."))
+        )
     data = fields.get("data file", fields.get("datafile"))
     file, start = (path, _length(lines)) if data is None else (_data_file(path, data), 0)
     is_compressed = fields.get("encoding", "").lower() in ("gz", "gzip")
@@ -200,20 +250,33 @@ def _check_nrrd(path: Path) -> None:
 
 def _check_metaimage(path: Path) -> None:
     lines = _header_lines(path, is_last=lambda line: line.split("=")[0].strip() == "ElementDataFile")
-    fields = {key.strip(): value.strip() for key, _, value in (line.partition("=") for line in lines)}
+    fields = {key.strip(): value.strip() for key, _equals, value in (line.partition("=") for line in lines)}
     if missing := [key for key in ("DimSize", "ElementType", "ElementDataFile") if key not in fields]:
-        raise ImageError(f"{path}: not a MetaImage file: its header has no {' and no '.join(missing)}.")
+        raise ImageError(
+            named(
+                path, _("not a MetaImage file: its header has no {missing}.").format(missing=" and no ".join(missing))
+            )
+        )
     spacing = fields.get("ElementSpacing", fields.get("ElementSize"))
     if spacing is None:
-        raise ImageError(f"{path}: no voxel spacing: the MetaImage header has no ElementSpacing.")
+        raise ImageError(named(path, _("no voxel spacing: the MetaImage header has no ElementSpacing.")))
     _check_spacing(path, _numbers(path, spacing, "ElementSpacing")[:3], "ElementSpacing")
 
     kind = fields["ElementType"].removeprefix("MET_").removesuffix("_ARRAY").replace("UCHAR", "CHAR").removeprefix("U")
     if kind not in _META_BYTES:
-        raise ImageError(f"{path}: voxels of ElementType {fields['ElementType']} cannot be read.")
+        raise ImageError(
+            named(path, _("voxels of ElementType {kind} cannot be read.").format(kind=fields["ElementType"]))
+        )
     extent = _numbers(path, fields["DimSize"], "DimSize")
     if min(extent, default=0) < 1:
-        raise ImageError(f"{path}: the MetaImage header gives impossible dimensions {fields['DimSize']!r}.")
+        raise ImageError(
+            named(
+                path,
+                _("the MetaImage header gives impossible dimensions {dimensions}.").format(
+                    dimensions=repr(fields["DimSize"])
+                ),
+            )
+        )
     channels = _numbers(path, fields.get("ElementNumberOfChannels", "1"), "ElementNumberOfChannels")[0]
     needed = int(math.prod(extent) * channels) * _META_BYTES[kind]
 
@@ -221,7 +284,7 @@ def _check_metaimage(path: Path) -> None:
     data = path if is_local else _data_file(path, fields["ElementDataFile"])
     start = _length(lines) if is_local else 0
     if fields.get("BinaryData", "True")[:1].lower() != "t":
-        raise ImageError(f"{path}: its voxels are written as text; write them binary (BinaryData = True).")
+        raise ImageError(named(path, _("its voxels are written as text; write them binary (BinaryData = True).")))
     if fields.get("CompressedData", "False")[:1].lower() == "t":
         _check_size(path, needed, _inflated_bytes(data, start))
     else:
@@ -232,13 +295,25 @@ def _check_metaimage(path: Path) -> None:
 def _check_spacing(path: Path, spacing: Sequence[float], field: str) -> None:
     if not all(math.isfinite(s) and s > 0 for s in spacing):
         given = " x ".join(f"{s:g}" for s in spacing)
-        raise ImageError(f"{path}: voxel spacing must be positive numbers of mm; {field} in its header is {given}.")
+        raise ImageError(
+            named(
+                path,
+                _("voxel spacing must be positive numbers of mm; {field} in its header is {given}.").format(
+                    field=field, given=given
+                ),
+            )
+        )
 
 
 def _check_size(path: Path, needed: int, size: int) -> None:
     if size < needed:
         raise ImageError(
-            f"{path}: truncated: its header announces {needed:,} bytes, only {size:,} are there. Copy it again."
+            named(
+                path,
+                _("truncated: its header announces {needed} bytes, only {size} are there. Copy it again.").format(
+                    needed=f"{needed:,}", size=f"{size:,}"
+                ),
+            )
         )
 
 
@@ -262,7 +337,9 @@ def _numbers(path: Path, text: str, field: str) -> list[float]:
     try:
         return [float(word) for word in text.split()]
     except ValueError:
-        raise ImageError(f"{path}: {field} in its header should be numbers, not {text!r}.") from None
+        raise ImageError(
+            named(path, _("{field} in its header should be numbers, not {text}.").format(field=field, text=repr(text)))
+        ) from None
 
 
 def _data_file(path: Path, name: str) -> Path:
@@ -272,14 +349,26 @@ def _data_file(path: Path, name: str) -> Path:
     refused. A symbolic link inside the folder is the user's own doing and allowed.
     """
     if name.upper().startswith("LIST") or "%" in name:
-        raise ImageError(f"{path}: its voxels are spread over several files ({name}); convert it to one file first.")
+        raise ImageError(
+            named(
+                path,
+                _("its voxels are spread over several files ({name}); convert it to one file first.").format(name=name),
+            )
+        )
     inside = os.path.normpath(name.replace("\\", "/"))
     if os.path.isabs(inside) or ntpath.splitdrive(name)[0] or inside.split(os.sep)[0] == os.pardir:
         raise ImageError(
-            f"{path}: its header names the data file {name!r}, outside the header's folder; that is not followed."
+            named(
+                path,
+                _("its header names the data file {name}, outside the header's folder; that is not followed.").format(
+                    name=repr(name)
+                ),
+            )
         )
     if not (path.parent / inside).is_file():
-        raise ImageError(f"{path}: its data file {name!r} is missing; it belongs in the same folder.")
+        raise ImageError(
+            named(path, _("its data file {name} is missing; it belongs in the same folder.").format(name=repr(name)))
+        )
     return path.parent / inside
 
 
@@ -297,7 +386,9 @@ def _inflated_bytes(path: Path, start: int) -> int:
             while not inflater.eof and (chunk := file.read(_CHUNK // 16)):  # small: zeros inflate a thousandfold
                 size += len(inflater.decompress(chunk))
         except zlib.error as error:
-            raise ImageError(f"{path}: its compressed voxels are damaged ({error}); copy it again.") from None
+            raise ImageError(
+                named(path, _("its compressed voxels are damaged ({error}); copy it again.").format(error=error))
+            ) from None
     if not inflater.eof:
-        raise ImageError(f"{path}: truncated: its compressed voxels end too early. Copy it again.")
+        raise ImageError(named(path, _("truncated: its compressed voxels end too early. Copy it again.")))
     return size

@@ -4,8 +4,10 @@ Networks run here and not in the process that shows the scene: it stays responsi
 and whatever goes wrong with a graphics card or with memory ends here. `background` is the side that asks.
 
     request.json, voxels.npy    the question, as `segment_request` or `classify_request` make it
-    standard output             {"fraction": 0.3, "text": "finding the kidney"} lines as the work goes on
+    standard output             {"fraction": 0.3, "text": ...} lines as the work goes on
     result.json, result.npz     {"answer": {...}, "warnings": [...]} and its arrays, or {"error": ..., "log": ...}
+
+Texts are `packed`, so that they still can be translated where they are shown.
 
 No pickle is read or written, and voxels are mapped from the file, not copied.
 """
@@ -27,6 +29,7 @@ from .files import replacing
 from .image import Image
 from .job import Job
 from .kidney.request import AUTO
+from .words import _, named, packed
 
 if TYPE_CHECKING:
     import torch
@@ -134,12 +137,12 @@ def on_best_device(network: torch.nn.Module, work: Callable[[Job], Any], job: Jo
         network.to("cuda")
         return work(job), ()
     except torch.cuda.OutOfMemoryError:
-        why = "The graphics card has not enough free memory"
+        why = _("The graphics card has not enough free memory")
     except RuntimeError as error:  # a card or driver that this torch does not support
-        why = f"The graphics card cannot be used ({str(error).splitlines()[0]})"
+        why = _("The graphics card cannot be used ({error})").format(error=str(error).splitlines()[0])
     network.to("cpu")
     torch.cuda.empty_cache()
-    return work(job), (f"{why}: it was computed on the processor, which takes longer.",)
+    return work(job), (named(why, _("it was computed on the processor, which takes longer.")),)
 
 
 def read_request(folder: Path) -> Request:
@@ -153,30 +156,33 @@ def main(folder: Path) -> int:
     """Answers the question in `folder`; 0 if it could be answered, 1 if the answer is an error."""
 
     def report(fraction: float, text: str) -> None:
-        print(json.dumps({"fraction": fraction, "text": text}), flush=True)
+        print(json.dumps({"fraction": fraction, "text": packed(text)}), flush=True)
 
     try:
         request = read_request(folder)
         job = Job(report)
-        job.progress(0.0, "reading the model")
+        job.progress(0.0, _("reading the model"))
         answer = TASKS[request.task](request.image, request.options, job)
         np.savez(folder / ARRAYS, **answer.arrays)
-        content = {"answer": dict(answer.values), "warnings": list(answer.warnings)}
+        content = {"answer": dict(answer.values), "warnings": list(map(packed, answer.warnings))}
     except Exception as error:
-        content = {"error": _message(error), "log": traceback.format_exc()}
+        content = {"error": packed(message_of(error)), "log": traceback.format_exc()}
     with replacing(folder / ANSWER) as temporary:  # its being there says that all else is
         temporary.write_text(json.dumps(content), encoding="utf-8")
     return int("error" in content)
 
 
-def _message(error: Exception) -> str:
+def message_of(error: Exception) -> str:
+    """What to tell the user of an error that ended the work."""
     if isinstance(error, ImportError):
-        return f"A Python package is missing: {error}. Install the extension's packages and try again."
+        return _("A Python package is missing: {error}. Install the extension's packages and try again.").format(
+            error=error
+        )
     if isinstance(error, MemoryError):
-        return "There is not enough memory for this volume. Close other programs, or crop the volume, and try again."
+        return _("There is not enough memory for this volume. Close other programs, or crop the volume, and try again.")
     if isinstance(error, ValueError) and type(error).__module__.startswith(__package__):
         return str(error)  # one of the library's own, written for the user
-    return f"The computation failed: {type(error).__name__}: {error}"
+    return _("The computation failed: {kind}: {error}").format(kind=type(error).__name__, error=error)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import qt
 import slicer
 from slicer.i18n import tr as _
+from SlicerHPOLib.mrml.translation import tryWithErrorDisplay
 
 
 class ExportButtons:
@@ -29,7 +30,7 @@ class ExportButtons:
     def _export(self, filters, write):
         path = qt.QFileDialog.getSaveFileName(self._statusLabel, _("Export"), "", filters)
         if path:
-            with slicer.util.tryWithErrorDisplay(_("The file could not be written."), waitCursor=True):
+            with tryWithErrorDisplay(_("The file could not be written."), waitCursor=True):
                 write(self._segmentation(), path)
                 self._statusLabel.text = _("Written: {0}").format(path)
                 self._statusLabel.visible = True

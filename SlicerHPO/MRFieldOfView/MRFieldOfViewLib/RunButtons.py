@@ -4,7 +4,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 from SlicerHPOLib.background import Status
-from SlicerHPOLib.mrml.progress import translated
+from SlicerHPOLib.mrml.translation import translated, tryWithErrorDisplay
 
 
 class RunButtons:
@@ -46,12 +46,12 @@ class RunButtons:
             self._poll()
             return
         try:
-            with slicer.util.tryWithErrorDisplay(_("The regions cannot be found."), waitCursor=True):
+            with tryWithErrorDisplay(_("The regions cannot be found."), waitCursor=True):
                 start()
                 self.pressed = button
                 self._pollTimer.start()
                 self._clickTimer.start()
-                self._show(Status("running", 0.0, "starting"))
+                self._show(Status("running", 0.0, _("starting")))
         finally:
             self._update()
 
@@ -74,7 +74,7 @@ class RunButtons:
     def _poll(self):
         status = Status("failed")
         try:
-            with slicer.util.tryWithErrorDisplay(_("The regions cannot be found.")):
+            with tryWithErrorDisplay(_("The regions cannot be found.")):
                 status = self._logic.pollProcess()
         finally:
             self._onProgress()

@@ -16,6 +16,7 @@ from ..fieldofview.figure import write_figure
 from ..fieldofview.regions import BODY
 from ..job import Job
 from ..results import Result, read_csv, read_json, write_csv, write_json
+from ..words import _
 from .outputs import figure_files, make_writable, output_file, require_no_volume
 from .runner import run_volumes
 from .volumes import BatchError, Volume, find_volumes
@@ -117,9 +118,9 @@ def prepare(
     """Finds the volumes and checks the request; arguments and errors as of `classify`. Makes missing output folders."""
     csv_path, json_path = output_file(csv, ".csv"), output_file(json, ".json")
     if skip_done and not (csv_path or json_path):
-        raise BatchError("To skip what is done, name the CSV or JSON file that holds the earlier results.")
+        raise BatchError(_("To skip what is done, name the CSV or JSON file that holds the earlier results."))
     if frame is not None and frame < 0:
-        raise BatchError(f"Frame {frame}: frames count from 0.")
+        raise BatchError(_("Frame {frame}: frames count from 0.").format(frame=frame))
     fixed = check_fixed(fixed or {})
     bundle = read_bundle(find_bundle(model))
 
@@ -175,15 +176,21 @@ def check_fixed(fixed: Mapping[str, float]) -> dict[str, float]:
     for name, position in fixed.items():
         proper = adjacent.get(frozenset(str(name).split("/")))
         if proper is None:
-            raise BatchError(f"Boundary {name!r}: give one of {', '.join(adjacent.values())}.")
+            raise BatchError(
+                _("Boundary {name}: give one of {known}.").format(name=repr(name), known=", ".join(adjacent.values()))
+            )
         if proper in checked:
-            raise BatchError(f"Boundary {proper} is fixed twice: give it once.")
+            raise BatchError(_("Boundary {proper} is fixed twice: give it once.").format(proper=proper))
         try:
             checked[proper] = float(position)
         except (TypeError, ValueError):
             checked[proper] = math.nan
         if not math.isfinite(checked[proper]):
-            raise BatchError(f"Boundary {name!r} at {position!r}: give its position along S in mm, such as -120.")
+            raise BatchError(
+                _("Boundary {name} at {position}: give its position along S in mm, such as -120.").format(
+                    name=repr(name), position=repr(position)
+                )
+            )
     return checked
 
 

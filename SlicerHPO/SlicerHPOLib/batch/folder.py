@@ -14,10 +14,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..kidney.results import KidneyResult, read_json, write_json
+from ..words import _, joined
 from .volumes import BatchError
 
 LIST = "segmentations.json"
-CHANGED = "The segmentation was changed after it was written; the measures are those of the original."
+CHANGED = _("The segmentation was changed after it was written; the measures are those of the original.")
 
 
 def listed(folder: Path) -> dict[str, KidneyResult]:
@@ -27,7 +28,7 @@ def listed(folder: Path) -> dict[str, KidneyResult]:
         BatchError: the folder is a file. ResultsError: there is a list, but not of ours.
     """
     if folder.exists() and not folder.is_dir():
-        raise BatchError(f"{folder} is a file: give the folder that the segmentations go to.")
+        raise BatchError(_("{folder} is a file: give the folder that the segmentations go to.").format(folder=folder))
     path = folder / LIST
     return {Path(result.output).name: result for result in read_json(path)} if path.exists() else {}
 
@@ -62,14 +63,15 @@ def require_ours(blank: KidneyResult, output: Path, known: Mapping[str, KidneyRe
         return
     result = known.get(output.name)
     if result is None:
-        reason = f"exists and is not in {LIST}, so it was not written by this program"
+        why = _("{output} exists and is not in {list}, so it was not written by this program: it is not replaced.")
     elif (result.location_sha256, result.series, result.frame) != (blank.location_sha256, blank.series, blank.frame):
-        reason = f"is the segmentation of another volume ({result.path})"
+        why = _("{output} is the segmentation of another volume ({path}): it is not replaced.")
     elif result.output_sha256 and (not output.is_file() or sha256_of(output) != result.output_sha256):
-        reason = "was changed after it was written, by hand perhaps"
+        why = _("{output} was changed after it was written, by hand perhaps: it is not replaced.")
     else:
         return
-    raise BatchError(f"{output} {reason}: it is not replaced. Move it away, or choose another folder.")
+    why = why.format(output=output, list=LIST, path=result.path if result else "")
+    raise BatchError(joined(" ", [why, _("Move it away, or choose another folder.")]))
 
 
 def sha256_of(path: Path) -> str:

@@ -18,6 +18,7 @@ from ..kidney.points import Points
 from ..kidney.request import AUTO, why_not
 from ..kidney.results import KidneyResult, read_json, require_table, write_csv, write_json
 from ..segmentation import FORMATS, write_segmentation
+from ..words import _
 from .folder import LIST, earlier, enlist, listed, location, require_ours, sha256_of
 from .outputs import figure_files, make_writable, output_file, require_no_volume
 from .runner import run_volumes
@@ -132,9 +133,11 @@ def prepare(
     if why := why_not(method, population):
         raise BatchError(why)
     if format not in FORMATS:
-        raise BatchError(f"Unknown format {format!r}; known are {', '.join(FORMATS)}.")
+        raise BatchError(
+            _("Unknown format {format}; known are {endings}.").format(format=repr(format), endings=", ".join(FORMATS))
+        )
     if frame is not None and frame < 0:
-        raise BatchError(f"Frame {frame}: frames count from 0.")
+        raise BatchError(_("Frame {frame}: frames count from 0.").format(frame=frame))
     seed = _checked_seed(method, seed_point_mm)
     corrections = tuple(points if isinstance(points, Points) else read_points(points))
     folder, report_path = Path(out), _checked_report(report)
@@ -147,7 +150,9 @@ def prepare(
     volumes = find_volumes(paths, series, blank, {os.path.realpath(folder / name) for name in known})
     volumes = [replace(v, blank=replace(v.blank, location_sha256=location(v.blank.path, folder))) for v in volumes]
     if corrections and len(volumes) > 1:
-        raise BatchError(f"Correction points belong to one volume, and there are {len(volumes)}: give one.")
+        raise BatchError(
+            _("Correction points belong to one volume, and there are {count}: give one.").format(count=len(volumes))
+        )
     names = file_names(volumes)
     outputs = {v.blank.key: folder / f"{name}.{format}" for v, name in zip(volumes, names, strict=True)}
     figures = figure_files(figure, volumes)
@@ -155,7 +160,9 @@ def prepare(
     written = [*outputs.values(), folder / LIST, *figures.values(), *([report_path] if report_path else [])]
     require_no_volume(written, volumes)
     if len({os.path.realpath(path) for path in written}) < len(written):
-        raise BatchError(f"{report_path or figure} is the name of another output, too: give another.")
+        raise BatchError(
+            _("{path} is the name of another output, too: give another.").format(path=report_path or figure)
+        )
     done: dict[tuple, KidneyResult] = {}
     for volume in volumes:
         key, output = volume.blank.key, outputs[volume.blank.key]
@@ -235,10 +242,14 @@ def _checked_report(report: str | os.PathLike | None) -> Path | None:
 def _checked_seed(method: str, seed_point_mm: Iterable[float] | None) -> tuple[float, float, float] | None:
     """The seed point as numbers. Raises `BatchError` if it is none, lacking, or of no use."""
     if (seed_point_mm is None) == (method == "classical"):
+        if seed_point_mm is not None:
+            raise BatchError(
+                _("A seed point is for the classical method; {method} finds the kidney itself.").format(
+                    method=repr(method)
+                )
+            )
         raise BatchError(
-            "The classical method starts from a seed point: give its R, A, S in mm, near the middle of the kidney."
-            if seed_point_mm is None
-            else f"A seed point is for the classical method; {method!r} finds the kidney itself."
+            _("The classical method starts from a seed point: give its R, A, S in mm, near the middle of the kidney.")
         )
     if seed_point_mm is None:
         return None
@@ -247,5 +258,9 @@ def _checked_seed(method: str, seed_point_mm: Iterable[float] | None) -> tuple[f
     except (TypeError, ValueError):
         r = a = s = math.nan
     if not all(map(math.isfinite, (r, a, s))):
-        raise BatchError(f"A seed point is three numbers, R, A, S in mm; given is {seed_point_mm!r}.")
+        raise BatchError(
+            _("A seed point is three numbers, R, A, S in mm; given is {seed_point_mm}.").format(
+                seed_point_mm=repr(seed_point_mm)
+            )
+        )
     return r, a, s

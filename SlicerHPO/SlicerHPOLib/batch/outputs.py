@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ..figurefile import FORMATS, require_matplotlib
+from ..words import _, either, named
 from .volumes import BatchError, Volume, file_names
 
 
@@ -17,9 +18,9 @@ def output_file(path: str | os.PathLike | None, *endings: str) -> Path | None:
         return None
     path = Path(path)
     if path.suffix.lower() not in endings:
-        raise BatchError(f"{path}: the name of this output ends in {' or '.join(endings)}.")
+        raise BatchError(named(path, _("the name of this output ends in {endings}.").format(endings=either(endings))))
     if path.is_dir():
-        raise BatchError(f"{path} is a folder: give the name of a file.")
+        raise BatchError(_("{path} is a folder: give the name of a file.").format(path=path))
     return path
 
 
@@ -32,10 +33,14 @@ def figure_files(figure: str | os.PathLike | None, volumes: Sequence[Volume]) ->
     target = Path(figure)
     if len(volumes) == 1 and target.suffix and not target.is_dir():
         if target.suffix.lower() not in FORMATS:
-            raise BatchError(f"{target}: the name of a figure ends in {', '.join(FORMATS)}.")
+            raise BatchError(
+                named(target, _("the name of a figure ends in {endings}.").format(endings=", ".join(FORMATS)))
+            )
         return {volumes[0].blank.key: target}
     if target.suffix.lower() in FORMATS or target.is_file():
-        raise BatchError(f"{target}: the figures of {len(volumes)} volumes need a folder; give one.")
+        raise BatchError(
+            named(target, _("the figures of {count} volumes need a folder; give one.").format(count=len(volumes)))
+        )
     names = file_names(volumes)
     return {volume.blank.key: target / f"{name}.png" for volume, name in zip(volumes, names, strict=True)}
 
@@ -45,7 +50,11 @@ def require_no_volume(outputs: Iterable[Path], volumes: Sequence[Volume]) -> Non
     read = {os.path.realpath(volume.blank.path) for volume in volumes}
     for output in outputs:
         if os.path.realpath(output) in read:
-            raise BatchError(f"{output} is one of the volumes to read: it would be overwritten. Give another output.")
+            raise BatchError(
+                _("{output} is one of the volumes to read: it would be overwritten. Give another output.").format(
+                    output=output
+                )
+            )
 
 
 def make_writable(outputs: Iterable[Path]) -> None:
@@ -57,5 +66,7 @@ def make_writable(outputs: Iterable[Path]) -> None:
                 pass
         except OSError as error:
             raise BatchError(
-                f"Nothing can be written to {folder} ({error.strerror or error}): choose another place."
+                _("Nothing can be written to {folder} ({reason}): choose another place.").format(
+                    folder=folder, reason=error.strerror or error
+                )
             ) from None

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from ..job import Cancelled, Job
 from ..resultfile import VolumeResult
+from ..words import _
 from .volumes import Volume, without_name
 
 R = TypeVar("R", bound=VolumeResult)
@@ -52,7 +53,7 @@ def run_volumes(
         results.append(result)
         if on_result:
             on_result(result)
-    job.progress(1.0, "done")
+    job.progress(1.0, _("done"))
     return results
 
 
@@ -66,8 +67,9 @@ def _answered(volume: Volume[R], answer: Callable[[M, Volume[R], Job], R], model
     except Cancelled:
         raise
     except MemoryError:
-        return replace(blank, error="There is not enough memory for this volume.")
+        return replace(blank, error=_("There is not enough memory for this volume."))
     except (ValueError, OSError) as error:
         return replace(blank, error=without_name(error, blank.path))
     except Exception as error:  # whatever it is, the other volumes are still to be answered
-        return replace(blank, error=f"Unexpected {type(error).__name__}: {error}. Please report it.")
+        unexpected = _("Unexpected {kind}: {error}. Please report it.").format(kind=type(error).__name__, error=error)
+        return replace(blank, error=unexpected)

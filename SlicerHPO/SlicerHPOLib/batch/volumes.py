@@ -13,6 +13,8 @@ from typing import Generic, TypeVar
 from ..figurefile import FORMATS
 from ..image import ImageError, ImageSource, find_images
 from ..resultfile import VolumeResult
+from ..words import _, both, in_one_line
+from ..words import without_name as _without_name
 
 SEGMENTATION = ".seg.nrrd"  # 3D Slicer's ending for what was drawn in a volume
 R = TypeVar("R", bound=VolumeResult)
@@ -51,7 +53,7 @@ def find_volumes(
     """
     given = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
     if not given:
-        raise BatchError("No volume given: name files, DICOM folders, or folders of these.")
+        raise BatchError(_("No volume given: name files, DICOM folders, or folders of these."))
     found: dict[tuple, Volume[R]] = {}
     for path in map(os.fspath, given):
         try:
@@ -70,7 +72,7 @@ def _volumes_at(path: str, series: str | None, blank: R, ignored: Collection[str
         return [Volume(ImageSource(sources[0].path, series), replace(blank, path=path, series=series, **state))]
     sources = [source for source in sources if _is_input(source.path, ignored)]
     if not sources:
-        raise ImageError("no volume in this folder.")
+        raise ImageError(_("no volume in this folder."))
     labels = _series_numbers(sources)
     if series is not None:  # whether a DICOM folder has it, and only once, shows when it is read
         labels = [series if source.series else None for source in sources]
@@ -100,7 +102,7 @@ def _files_of(path: Path, ignored: Collection[str]) -> list[Path]:
     """A file itself, or the files in a folder but for those that we may have put there."""
     if not path.is_dir():
         return [path]
-    files = [Path(folder, name) for folder, _, names in os.walk(path) for name in names]
+    files = [Path(folder, name) for folder, _folders, names in os.walk(path) for name in names]
     files = [file for file in files if file.suffix.lower() not in (".csv", ".json", *FORMATS) and file.is_file()]
     return [file for file in files if _is_input(file, ignored)]
 
@@ -115,8 +117,7 @@ def _state(files: list[Path]) -> dict[str, object]:
 
 def without_name(error: Exception, path: str) -> str:
     """What an error says, in one line, without the path it begins with: the result has it."""
-    text = " ".join(str(error).split())
-    return text.removeprefix(f"{path}: ") or type(error).__name__
+    return _without_name(in_one_line(str(error)), path) or type(error).__name__
 
 
 def file_names(volumes: Sequence[Volume]) -> list[str]:
@@ -134,7 +135,9 @@ def file_names(volumes: Sequence[Volume]) -> list[str]:
         if depth == deepest:
             twice = [v.blank.path for v, name in zip(volumes, names, strict=True) if count[name.lower()] > 1]
             raise BatchError(
-                f"The outputs of {' and '.join(twice[:2])} would have the same name: run them into different folders."
+                _("The outputs of {volumes} would have the same name: run them into different folders.").format(
+                    volumes=both(twice[:2])
+                )
             )
         depth += 1
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from .. import __version__
 from ..results import Result
+from ..words import _
 from .classifier import FieldOfView
 from .regions import BODY, DecisionModel, RegionError, decide
 
@@ -143,5 +144,5 @@ class Classification:
             return cls(slices, matrix, given["model"], given["model_sha256"], given["fixed"])
         except (ValueError, KeyError, TypeError) as error:
             raise RegionError(
-                f"This is no field of view that was stored ({error}): classify the volume again."
+                _("This is no field of view that was stored ({error}): classify the volume again.").format(error=error)
             ) from None

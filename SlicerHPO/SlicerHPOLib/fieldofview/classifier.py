@@ -13,6 +13,7 @@ import numpy as np
 from ..bundle import Bundle, BundleError, read_bundle
 from ..image import Image
 from ..job import Job
+from ..words import _
 from .network import Architecture, build
 from .regions import CLASSES, Decision, DecisionModel, decide
 from .slices import SliceInputs, slice_inputs
@@ -69,9 +70,17 @@ class Classifier:
             self.network.load_state_dict({name: tensor.float() for name, tensor in weights.items()}, strict=False)
             missing = set(dict(self.network.named_parameters())) - set(weights)
         except RuntimeError as error:
-            raise BundleError(f"The weights do not fit the architecture {asdict(architecture)}: {error}") from None
+            raise BundleError(
+                _("The weights do not fit the architecture {architecture}: {error}").format(
+                    architecture=asdict(architecture), error=error
+                )
+            ) from None
         if missing:
-            raise BundleError(f"The weights lack {sorted(missing)}; the bundle is incomplete, deploy the model again.")
+            raise BundleError(
+                _("The weights lack {missing}; the bundle is incomplete, deploy the model again.").format(
+                    missing=sorted(missing)
+                )
+            )
         self.network.eval()
 
     @classmethod
@@ -81,10 +90,16 @@ class Classifier:
         manifest = bundle.manifest
         if manifest.get("task") != TASK:
             raise BundleError(
-                f"The bundle's task is {manifest.get('task')!r}; the field of view needs a bundle for {TASK!r}."
+                _("The bundle's task is {task}; the field of view needs a bundle for {expected}.").format(
+                    task=repr(manifest.get("task")), expected=repr(TASK)
+                )
             )
         if tuple(manifest["input"].get("classes", ())) != CLASSES:
-            raise BundleError(f"The bundle's classes are {manifest['input'].get('classes')}; expected {list(CLASSES)}.")
+            raise BundleError(
+                _("The bundle's classes are {given}; expected {expected}.").format(
+                    given=manifest["input"].get("classes"), expected=list(CLASSES)
+                )
+            )
         try:
             return cls(
                 Architecture(**manifest["architecture"]), bundle.weights(), DecisionModel(**manifest["decision"])
@@ -92,7 +107,9 @@ class Classifier:
         except (TypeError, ValueError) as error:
             if isinstance(error, BundleError):
                 raise
-            raise BundleError(f"The bundle's model.json describes no field-of-view model: {error}") from None
+            raise BundleError(
+                _("The bundle's model.json describes no field-of-view model: {error}").format(error=error)
+            ) from None
 
     def probabilities(self, inputs: SliceInputs, job: Job = Job()) -> np.ndarray:
         """(N, 6) class probabilities of the slices."""
@@ -102,7 +119,7 @@ class Classifier:
         device = next(self.network.parameters()).device
         with torch.inference_mode():
             for first in range(0, len(out), BATCH):
-                job.progress(first / len(out), "classifying slices")
+                job.progress(first / len(out), _("classifying slices"))
                 images = torch.from_numpy(inputs.images[first : first + BATCH])[:, None].to(device)
                 scores = self.network(network_batch(images, inputs.side_mm, self.architecture.channels))
                 out[first : first + BATCH] = torch.softmax(scores.cpu().double(), 1).numpy()

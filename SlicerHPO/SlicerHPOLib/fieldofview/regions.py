@@ -27,6 +27,7 @@ from numbers import Real
 
 import numpy as np
 
+from ..words import _
 from .chains import best_chain, chains_with, posterior
 
 BODY = ("legs", "pelvis", "abdomen", "chest", "head")  # inferior to superior
@@ -60,9 +61,11 @@ class DecisionModel:
     def __post_init__(self):
         for name, value in vars(self).items():
             if not isinstance(value, Real) or not np.isfinite(value) or value < 0:
-                raise RegionError(f"{name} is {value!r}; expected a length in mm, 0 or more.")
+                raise RegionError(
+                    _("{name} is {value}; expected a length in mm, 0 or more.").format(name=name, value=repr(value))
+                )
         if self.correlation_length_mm == 0:
-            raise RegionError("correlation_length_mm is 0; expected a length in mm above 0.")
+            raise RegionError(_("correlation_length_mm is 0; expected a length in mm above 0."))
 
 
 @dataclass(frozen=True)
@@ -300,39 +303,59 @@ def _checked(probabilities, positions_mm, tissue) -> tuple[np.ndarray, np.ndarra
     try:
         probabilities, positions = np.array(probabilities, float), np.array(positions_mm, float)
     except (TypeError, ValueError) as error:
-        raise RegionError(f"Probabilities and positions must be arrays of numbers: {error}") from error
+        raise RegionError(
+            _("Probabilities and positions must be arrays of numbers: {error}").format(error=error)
+        ) from error
     if probabilities.ndim != 2 or probabilities.shape[1] != len(CLASSES) or len(probabilities) == 0:
         raise RegionError(
-            f"Probabilities have shape {probabilities.shape}; expected (slices, {len(CLASSES)}): {', '.join(CLASSES)}."
+            _("Probabilities have shape {shape}; expected (slices, {count}): {classes}.").format(
+                shape=probabilities.shape, count=len(CLASSES), classes=", ".join(CLASSES)
+            )
         )
     n = len(probabilities)
     if positions.shape != (n,):
         raise RegionError(
-            f"Positions have shape {positions.shape}; expected ({n},), one for each row of probabilities."
+            _("Positions have shape {shape}; expected ({n},), one for each row of probabilities.").format(
+                shape=positions.shape, n=n
+            )
         )
     if not np.isfinite(positions).all():
-        raise RegionError(f"{(~np.isfinite(positions)).sum()} of {n} slice positions are not finite.")
+        raise RegionError(
+            _("{count} of {n} slice positions are not finite.").format(count=(~np.isfinite(positions)).sum(), n=n)
+        )
     if not (np.diff(positions) > 0).all():
         i = int(np.argmin(np.diff(positions) > 0))
         raise RegionError(
-            f"Slice positions must increase, from inferior to superior, but slice {i} is at {positions[i]:g} mm and "
-            f"slice {i + 1} at {positions[i + 1]:g} mm. Sort the slices by their position along S."
+            _(
+                "Slice positions must increase, from inferior to superior, but slice {i} is at "
+                "{position} mm and slice {next} at {next_position} mm. Sort the slices by their "
+                "position along S."
+            ).format(i=i, position=f"{positions[i]:g}", next=i + 1, next_position=f"{positions[i + 1]:g}")
         )
     tissue = np.ones(n, bool) if tissue is None else np.asarray(tissue)
     if tissue.shape != (n,) or tissue.dtype != bool:
-        raise RegionError(f"Tissue is {tissue.dtype} of shape {tissue.shape}; expected bool of shape ({n},).")
+        raise RegionError(
+            _("Tissue is {dtype} of shape {shape}; expected bool of shape ({n},).").format(
+                dtype=tissue.dtype, shape=tissue.shape, n=n
+            )
+        )
     if not tissue.any():
-        raise RegionError(f"None of the {n} slices shows tissue; there is nothing to decide.")
+        raise RegionError(_("None of the {n} slices shows tissue; there is nothing to decide.").format(n=n))
     rows = probabilities[tissue]
     bad = ~np.isfinite(rows).all(axis=1) | (rows < 0).any(axis=1)
     if bad.any():
-        raise RegionError(f"Probabilities of {bad.sum()} of {len(rows)} slices with tissue are negative or not finite.")
+        raise RegionError(
+            _("Probabilities of {bad} of {count} slices with tissue are negative or not finite.").format(
+                bad=bad.sum(), count=len(rows)
+            )
+        )
     sums = rows.sum(axis=1)
     worst = np.abs(sums - 1).argmax()
     if abs(sums[worst] - 1) > 1e-3:
         raise RegionError(
-            f"The probabilities of slice {np.flatnonzero(tissue)[worst]} sum to {sums[worst]:g}; expected 1. "
-            "Give the output of the softmax."
+            _("The probabilities of slice {slice} sum to {sum}; expected 1. Give the output of the softmax.").format(
+                slice=np.flatnonzero(tissue)[worst], sum=f"{sums[worst]:g}"
+            )
         )
     return probabilities, positions, tissue
 
@@ -340,32 +363,51 @@ def _checked(probabilities, positions_mm, tissue) -> tuple[np.ndarray, np.ndarra
 def _fixed_boundaries(fixed: Mapping[str, float], s: np.ndarray) -> dict[int, float]:
     """Positions in mm of the fixed boundaries, by the index of the lower region; `s` (N,): slices with tissue."""
     adjacent = [f"{lower}/{upper}" for lower, upper in pairwise(BODY)]
-    choose = f"Choose among {', '.join(adjacent)}."
+    choose = _("Choose among {known}.").format(known=", ".join(adjacent))
     boundaries: dict[int, float] = {}
     for name, position in fixed.items():
         names = str(name).split("/")
         unknown = [part for part in names if part not in BODY]
         if unknown:
-            raise RegionError(f"Fixed boundary {name!r}: no region of the body is called {unknown[0]!r}. {choose}")
+            raise RegionError(
+                _("Fixed boundary {name}: no region of the body is called {unknown}. {choose}").format(
+                    name=repr(name), unknown=repr(unknown[0]), choose=choose
+                )
+            )
         lower, *rest = sorted(BODY.index(part) for part in names)
         if rest != [lower + 1]:
-            raise RegionError(f"Fixed boundary {name!r} does not name two adjacent regions. {choose}")
+            raise RegionError(
+                _("Fixed boundary {name} does not name two adjacent regions. {choose}").format(
+                    name=repr(name), choose=choose
+                )
+            )
         if lower in boundaries:
-            raise RegionError(f"Fixed boundary {adjacent[lower]} is given twice.")
+            raise RegionError(_("Fixed boundary {name} is given twice.").format(name=adjacent[lower]))
         if not isinstance(position, Real) or not s[0] < position <= s[-1]:
             raise RegionError(
-                f"Fixed boundary {name!r} is at {position!r}; expected a position along S within the volume, with "
-                f"slices that show tissue on both sides: above {s[0]:g} and up to {s[-1]:g} mm."
+                _(
+                    "Fixed boundary {name} is at {position}; expected a position along S within the "
+                    "volume, with slices that show tissue on both sides: above {low} and up to "
+                    "{high} mm."
+                ).format(name=repr(name), position=repr(position), low=f"{s[0]:g}", high=f"{s[-1]:g}")
             )
         boundaries[lower] = float(position)
     for (low, low_mm), (high, high_mm) in pairwise(sorted(boundaries.items())):
-        pair = f"Fixed boundaries {adjacent[low]} at {low_mm:g} mm and {adjacent[high]} at {high_mm:g} mm"
+        pair = _("Fixed boundaries {low} at {low_mm} mm and {high} at {high_mm} mm").format(
+            low=adjacent[low], low_mm=f"{low_mm:g}", high=adjacent[high], high_mm=f"{high_mm:g}"
+        )
         if low_mm >= high_mm:
-            raise RegionError(f"{pair} contradict the order of the regions, going up: {', '.join(BODY)}.")
+            raise RegionError(
+                _("{pair} contradict the order of the regions, going up: {regions}.").format(
+                    pair=pair, regions=", ".join(BODY)
+                )
+            )
         between = np.count_nonzero((s >= low_mm) & (s < high_mm))
         if between < high - low:
             raise RegionError(
-                f"{pair} leave {between} slices with tissue to the {high - low} regions between them; each needs one. "
-                "Move them apart."
+                _(
+                    "{pair} leave {between} slices with tissue to the {length} regions between them; "
+                    "each needs one. Move them apart."
+                ).format(pair=pair, between=between, length=high - low)
             )
     return boundaries

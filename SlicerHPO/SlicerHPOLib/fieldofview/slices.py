@@ -21,6 +21,7 @@ import numpy as np
 
 from ..image import Image
 from ..job import Job
+from ..words import _
 
 BLOCK = 16  # slices handled at once
 ALIGNED = 0.01  # largest off-axis direction cosine (0.6 degrees) of a volume that counts as aligned with R, A, S
@@ -192,7 +193,7 @@ def slice_inputs(image: Image, size: int = 96, job: Job = Job()) -> SliceInputs:
     inside = np.outer(by_row.any(1), by_column.any(1))
     images = np.empty((len(planes), size, size), np.float32)
     for first in range(0, len(planes), BLOCK):
-        job.progress(first / len(planes), "reading slices")
+        job.progress(first / len(planes), _("reading slices"))
         stop = min(first + BLOCK, len(planes))
         images[first:stop] = by_row @ planes.read(first, stop) @ by_column.T
     tissue = shows_tissue(images, inside)

@@ -23,6 +23,7 @@ import numpy as np
 from scipy import ndimage as ndi
 from scipy.stats import chi2
 
+from ..words import _, joined, named
 from .flow import Kernel, Prior, Step
 from .grid import Grid
 from .modes import Modes
@@ -89,11 +90,11 @@ class Corrector:
         self.spline = Spline(phi, grid)
         inside = grid.ras_of(np.argwhere(phi > 0))
         centre = inside.mean(axis=0)
-        _, axes = np.linalg.eigh((inside - centre).T @ (inside - centre))
+        axes = np.linalg.eigh((inside - centre).T @ (inside - centre)).eigenvectors
         velocities = None if modes is None else Modes(modes, phi, grid)
         self.kernels = []
         prior = prior or Prior()
-        for _ in range(FINER):
+        for _finer in range(FINER):
             self.kernels.append(Kernel(prior, centre, axes, velocities))
             prior = prior.finer()
 
@@ -122,8 +123,10 @@ class Corrector:
             other, opposite = index, side.get((*voxel, not inside[index]))
             if opposite is not None:
                 raise CorrectionError(
-                    f"A voxel cannot be both inside and outside, but {points.name(opposite)} and {points.name(other)} "
-                    "lie in the same one. Move or remove one of them."
+                    _(
+                        "A voxel cannot be both inside and outside, but {opposite} and {other} lie "
+                        "in the same one. Move or remove one of them."
+                    ).format(opposite=points.name(opposite), other=points.name(other))
                 )
         # Each position once, in a fixed order
         unique, first = np.unique(np.column_stack([ras, inside]), axis=0, return_index=True)
@@ -135,22 +138,24 @@ class Corrector:
         return _Constraints(sites, signs, demands, np.tile(first, 2))
 
     def _check_inside_volume(self, points: Points) -> None:
-        for place, what in ((self.image, "volume"), (self.grid, "working grid")):
+        for place, what in ((self.image, _("volume")), (self.grid, _("working grid"))):
             if place is None:
                 continue
-            _, voxels = _voxels(place, points.ras_mm)
+            _centres, voxels = _voxels(place, points.ras_mm)
             last = np.array(place.shape) - 1
             last = last if place is self.grid else last[::-1]
             for index in np.flatnonzero(((voxels < 0) | (voxels > last)).any(axis=1)):
                 raise CorrectionError(
-                    f"Outside the {what} lies {points.name(index)}. Place it inside the {what}, or remove it."
+                    _("Outside the {what} lies {point}. Place it inside the {what}, or remove it.").format(
+                        what=what, point=points.name(index)
+                    )
                 )
 
     def _correct(self, kernel: Kernel, points: Points, constraints: _Constraints) -> Correction:
         warp = Warp(self.phi, self.spline, self.grid, kernel)
         at, voxel = constraints.sites, self.grid.voxel_of(constraints.sites)
         demands, norm = constraints.demands, 0.0
-        for _ in range(ROUNDS):
+        for _round in range(ROUNDS):
             steps, at = self._flow(kernel, at, constraints.signs, demands)
             norm += sum(step.norm for step in steps)
             phi, jacobian = warp.after(steps)
@@ -189,7 +194,7 @@ def correct(phi: np.ndarray, grid: Grid, points: Points, image: Image | None = N
 def honoured(phi: np.ndarray, grid: Grid, points: Points, image: Image | None = None) -> np.ndarray:
     """(n,) bool: phi (k, j, i), interpolated as by `grid.to_native`, has the right sign at each point and at the centre
     of its voxel of the image (without it, of the grid)."""
-    centres, _ = _voxels(image or grid, points.ras_mm)
+    centres, _indices = _voxels(image or grid, points.ras_mm)
     at_point = interpolated(phi, grid.voxel_of(points.ras_mm)) > 0
     at_centre = interpolated(phi, grid.voxel_of(centres)) > 0
     return (at_point == points.inside) & (at_centre == points.inside)
@@ -231,15 +236,19 @@ def _refusal(points: Points, constraints: _Constraints, failed: _FailedError) ->
     gaps[constraints.signs[:, None] == constraints.signs] = np.inf
     if failed.site is None:  # torn between the closest opposite points
         site, other = np.unravel_index(gaps.argmin(), gaps.shape)
-        what = "The surface would be torn at the resolution of the working grid"
+        what = _("The surface would be torn at the resolution of the working grid")
     else:
         site, other = failed.site, int(gaps[failed.site].argmin())
-        what = f"With the others, {points.name(constraints.owners[site])} cannot be honoured"
+        point = points.name(constraints.owners[site])
+        what = _("With the others, {point} cannot be honoured").format(point=point)
     pair = ""
     if np.isfinite(gaps[site, other]):
         first, second = (points.name(constraints.owners[index]) for index in (site, other))
-        pair = f" Closest on opposite sides are {first} and {second}, {gaps[site, other]:.1f} mm apart."
-    return f"{what}: no smooth deformation of one piece was found.{pair} Move or remove one of the points."
+        pair = _("Closest on opposite sides are {first} and {second}, {gap} mm apart.").format(
+            first=first, second=second, gap=f"{gaps[site, other]:.1f}"
+        )
+    what = named(what, _("no smooth deformation of one piece was found."))
+    return joined(" ", [what, pair, _("Move or remove one of the points.")])
 
 
 def _warning(norm: float, points: Points) -> str | None:
@@ -247,23 +256,49 @@ def _warning(norm: float, points: Points) -> str | None:
     usual = float(np.sqrt(chi2.isf(UNLIKELY, max(len(points), 1))))
     if norm <= usual:
         return None
-    return (
-        f"The points change the shape by {norm:.1f} standard deviations of the shape model; more than {usual:.1f} is "
-        f"unusual for {len(points)} point{'s' * (len(points) != 1)}. Check that every point is on its right side."
+    warning = (
+        _(
+            "The points change the shape by {norm} standard deviations of the shape model; more than {usual} is "
+            "unusual for {count} point. Check that every point is on its right side."
+        )
+        if len(points) == 1
+        else _(
+            "The points change the shape by {norm} standard deviations of the shape model; more than {usual} is "
+            "unusual for {count} points. Check that every point is on its right side."
+        )
     )
+    return warning.format(norm=f"{norm:.1f}", usual=f"{usual:.1f}", count=len(points))
 
 
 def _check_shape(phi: np.ndarray, grid: Grid, modes: np.ndarray | None) -> None:
     if phi.shape != tuple(grid.shape):
-        raise CorrectionError(f"phi has shape {phi.shape}, its grid {tuple(grid.shape)}; they must be the same.")
+        raise CorrectionError(
+            _("phi has shape {given}, its grid {grid}; they must be the same.").format(
+                given=phi.shape, grid=tuple(grid.shape)
+            )
+        )
     if not np.isfinite(phi).all():
-        raise CorrectionError(f"{(~np.isfinite(phi)).sum()} of {phi.size} values of phi are not finite.")
+        raise CorrectionError(
+            _("{count} of {total} values of phi are not finite.").format(
+                count=(~np.isfinite(phi)).sum(), total=phi.size
+            )
+        )
     if phi.max() < 2 * MARGIN_MM or phi.min() > -2 * MARGIN_MM:
         raise CorrectionError(
-            f"phi reaches from {phi.min():.1f} to {phi.max():.1f} mm; a shape has an inside (positive) and an outside "
-            f"(negative), each at least {2 * MARGIN_MM:g} mm deep."
+            _(
+                "phi reaches from {least} to {most} mm; a shape has an inside (positive) and an "
+                "outside (negative), each at least {margin} mm deep."
+            ).format(least=f"{phi.min():.1f}", most=f"{phi.max():.1f}", margin=f"{2 * MARGIN_MM:g}")
         )
     if (found := pieces(phi)) != 1:
-        raise CorrectionError(f"The shape has {found} pieces; points correct a shape of one piece. Keep the largest.")
+        raise CorrectionError(
+            _("The shape has {found} pieces; points correct a shape of one piece. Keep the largest.").format(
+                found=found
+            )
+        )
     if modes is not None and (np.ndim(modes) != 4 or np.shape(modes)[1:] != phi.shape):
-        raise CorrectionError(f"Modes have shape {np.shape(modes)}; expected (M, {', '.join(map(str, phi.shape))}).")
+        raise CorrectionError(
+            _("Modes have shape {given}; expected (M, {shape}).").format(
+                given=np.shape(modes), shape=", ".join(map(str, phi.shape))
+            )
+        )

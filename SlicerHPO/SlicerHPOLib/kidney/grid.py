@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..image import Image, ImageError, reorient, reorient_to_ras
+from ..words import _
 
 SPACING_MM, SIZE = 4.0, 80  # the source's grid
 SPACINGS_MM = (2.0, 3.0, 4.0)  # of the fitted one
@@ -68,7 +69,11 @@ def working_grid(image: Image, spacing_mm: float = SPACING_MM, size: int = SIZE)
         ImageError: a spacing or size that is not positive.
     """
     if not (np.isfinite(spacing_mm) and spacing_mm > 0 and size >= 1):
-        raise ImageError(f"A working grid needs a positive spacing and size; given are {spacing_mm} mm and {size}.")
+        raise ImageError(
+            _("A working grid needs a positive spacing and size; given are {spacing_mm} mm and {size}.").format(
+                spacing_mm=spacing_mm, size=size
+            )
+        )
     matrix = np.eye(4)
     matrix[:3, :3] = reorient_to_ras(image).directions * spacing_mm
     matrix[:3, 3] = image.center_mm - matrix[:3, :3].sum(axis=1) * (size - 1) / 2
@@ -100,7 +105,11 @@ def to_grid(image: Image, grid: Grid) -> np.ndarray:
     values = _separable(weights, image.voxels)
     seen = np.einsum("k,j,i->kji", *(w.any(axis=1) for w in weights))
     if not np.isfinite(values).all():
-        raise ImageError(f"{image.name or 'The image'} has voxels that are not finite; replace them by numbers first.")
+        raise ImageError(
+            _("{name} has voxels that are not finite; replace them by numbers first.").format(
+                name=image.name or _("The image")
+            )
+        )
     shown = values[seen]
     shown = shown[shown > shown.min()] if shown.size else shown  # outside the field of view all voxels are the lowest
     if not shown.size:
@@ -195,7 +204,11 @@ def to_native(phi: np.ndarray, grid: Grid, image: Image) -> Image:
         ImageError: phi has not the grid's shape, or the grid's axes are not the image's.
     """
     if phi.shape != tuple(grid.shape):
-        raise ImageError(f"An implicit function on this grid has shape {tuple(grid.shape)}, not {phi.shape}.")
+        raise ImageError(
+            _("An implicit function on this grid has shape {grid}, not {given}.").format(
+                grid=tuple(grid.shape), given=phi.shape
+            )
+        )
     turned, scale, offset = _along_grid(image, grid)
     weights = []
     for n, m, step, first in zip(turned.shape, grid.shape, scale, offset, strict=True):
@@ -212,7 +225,7 @@ def _along_grid(image: Image, grid: Grid) -> tuple[Image, np.ndarray, np.ndarray
     inverse = np.linalg.inv(image.ijk_to_ras[:3, :3])
     matrix = inverse @ grid.ijk_to_ras[:3, :3]
     if np.abs(matrix - np.diag(np.diag(matrix))).max() > 1e-3 * np.abs(np.diag(matrix)).min():
-        raise ImageError("The grid's axes are not the image's; take working_grid(image).")
+        raise ImageError(_("The grid's axes are not the image's; take working_grid(image)."))
     offset = inverse @ (grid.ijk_to_ras[:3, 3] - image.ijk_to_ras[:3, 3])
     return image, np.diag(matrix)[::-1], offset[::-1]
 

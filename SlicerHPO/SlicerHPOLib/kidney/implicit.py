@@ -21,6 +21,7 @@ import numpy as np
 import torch
 
 from ..job import Job
+from ..words import _
 from .deformation import Deformation, heaviside
 from .grid import Grid
 from .template import Template
@@ -69,7 +70,11 @@ def segment_from_click(
     """
     voxel = grid.voxel_of(centre_mm)
     if not ((voxel >= -0.5) & (voxel <= np.array(grid.shape) - 0.5)).all():
-        raise ImplicitError(f"The point {np.round(centre_mm, 1).tolist()} (RAS mm) lies outside the volume's grid.")
+        raise ImplicitError(
+            _("The point {point} (RAS mm) lies outside the volume's grid.").format(
+                point=np.round(centre_mm, 1).tolist()
+            )
+        )
     spacing = _spacing(grid)
     offset = torch.tensor(voxel[::-1] * spacing - np.array(centre_of(grid.shape, spacing)), dtype=torch.float32)
     rotations = torch.tensor(orientations(), dtype=torch.float32)
@@ -98,8 +103,9 @@ def refine(volume: np.ndarray, grid: Grid, template: Template, start: Deformatio
     """
     if start.pose.shape != (1, 9) or start.modes.shape != (1, len(template.modes)):
         raise ImplicitError(
-            f"A start is one pose (1, 9) with {len(template.modes)} modes; given are poses {tuple(start.pose.shape)} "
-            f"and modes {tuple(start.modes.shape)}."
+            _("A start is one pose (1, 9) with {count} modes; given are poses {pose} and modes {modes}.").format(
+                count=len(template.modes), pose=tuple(start.pose.shape), modes=tuple(start.modes.shape)
+            )
         )
     pose = start.pose.detach().float().cpu()
     linear = pose_matrix(pose, (0.0,) * 3, (0.0,) * 3)[:, :3, :3]
@@ -212,7 +218,7 @@ class _Problem:
 
     def energy(self, state: _State, costs: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
         """E (batch,), a kidney's voxel counting 1."""
-        phi, _, displacement = self.deformed(state, self.points)
+        phi, _scores, displacement = self.deformed(state, self.points)
         inside = heaviside(phi, WIDTH_MM)
         region = (inside * costs[0] + (1 - inside) * costs[1]).sum((1, 2, 3, 4)) / self.count
         away = ((state.offset_mm - self.centre_mm) / CENTRE_SD_MM).square().sum(1)
@@ -243,7 +249,7 @@ def _descend(
 
     optimiser = torch.optim.Adam(groups)
     for step in range(steps):
-        job.progress(step / steps, "fitting the template")
+        job.progress(step / steps, _("fitting the template"))
         if step % 3 == 0:
             costs = problem.costs(current())
         energy = problem.energy(current(), costs)
@@ -267,8 +273,8 @@ def _refined(
 ) -> Segmentation:
     """The descent on the fine grid, of G and then of G and L, and what it leads to on the whole grid."""
     fine = _Problem(volume, grid, template, centre_mm, step=1)
-    state, _ = _descend(fine, start, 12, 0.05, energies, job.part(0.0, 0.4))
-    state, _ = _descend(fine, state, 24, 0.03, energies, job.part(0.4, 1.0), local=True)
+    state, _energy = _descend(fine, start, 12, 0.05, energies, job.part(0.0, 0.4))
+    state, _energy = _descend(fine, state, 24, 0.03, energies, job.part(0.4, 1.0), local=True)
     with torch.no_grad():
         phi, pose, displacement = fine.deformed(state, points_of(grid.shape, fine.grid_mm, fine.mean))
     deformation = Deformation(phi, pose, state.modes, state.velocity, displacement, fine.lattice_mm)
@@ -298,5 +304,9 @@ def _spacing(grid: Grid) -> float:
     """The distance of the grid's voxels, which are cubes."""
     spacing = grid.spacing_mm
     if np.ptp(spacing) > 1e-3 * spacing[0]:
-        raise ImplicitError(f"The classical method works on cubic voxels, not on {np.round(spacing, 3).tolist()} mm.")
+        raise ImplicitError(
+            _("The classical method works on cubic voxels, not on {spacing} mm.").format(
+                spacing=np.round(spacing, 3).tolist()
+            )
+        )
     return float(spacing[0])

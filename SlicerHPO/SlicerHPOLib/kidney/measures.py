@@ -22,6 +22,8 @@ from scipy import ndimage as ndi
 from scipy.interpolate import make_interp_spline
 from scipy.special import ndtri
 
+from ..words import _
+
 if TYPE_CHECKING:
     from ..image import Image
     from .grid import Grid
@@ -82,7 +84,11 @@ def measure(phi: np.ndarray, grid: Grid) -> Measures:
     """
     phi = np.asarray(phi, np.float32)
     if phi.shape != tuple(grid.shape):
-        raise MeasureError(f"phi has shape {phi.shape}, its grid {tuple(grid.shape)}; they must be the same.")
+        raise MeasureError(
+            _("phi has shape {given}, its grid {grid}; they must be the same.").format(
+                given=phi.shape, grid=tuple(grid.shape)
+            )
+        )
     return _measure(phi, grid.ijk_to_ras)
 
 
@@ -104,7 +110,7 @@ def measure_mask(mask: Image) -> Measures:
     matrix = mask.ijk_to_ras.copy()
     matrix[:3, 3] -= matrix[:3, :3] @ (3, 3, 3)
     volume = given.sum() * abs(np.linalg.det(matrix[:3, :3]))
-    for _ in range(3):  # Newton: the derivative of the volume is the area
+    for _step in range(3):  # Newton: the derivative of the volume is the area
         triangles = surface(phi, matrix)
         phi += (volume - _volume(triangles)) / _area(triangles)
     measures = _measure(phi, matrix)
@@ -116,7 +122,11 @@ _BORDER = "The shape touches the border of the volume, so part of it is probably
 
 def _measure(phi: np.ndarray, ijk_to_ras: np.ndarray) -> Measures:
     if not np.isfinite(phi).all():
-        raise MeasureError(f"{(~np.isfinite(phi)).sum()} of {phi.size} values of phi are not finite.")
+        raise MeasureError(
+            _("{count} of {total} values of phi are not finite.").format(
+                count=(~np.isfinite(phi)).sum(), total=phi.size
+            )
+        )
     inside = phi > 0
     _check_one_piece(inside, ijk_to_ras)
     triangles = surface(phi, ijk_to_ras)
@@ -283,8 +293,12 @@ def _touches_border(inside: np.ndarray) -> bool:
 def _check_one_piece(inside: np.ndarray, ijk_to_ras: np.ndarray) -> None:
     labels, count = ndi.label(inside)
     if count == 0:
-        raise MeasureError("The shape is empty: there is nothing to measure.")
+        raise MeasureError(_("The shape is empty: there is nothing to measure."))
     if count > 1:
         ml = np.sort(np.bincount(labels.flat)[1:])[::-1] * abs(np.linalg.det(ijk_to_ras[:3, :3])) / 1000
         sizes = ", ".join(f"{volume:.2g}" for volume in ml[:4]) + (", ..." if count > 4 else "")
-        raise MeasureError(f"The shape has {count} pieces ({sizes} ml); measures are of one. Keep one of them.")
+        raise MeasureError(
+            _("The shape has {count} pieces ({sizes} ml); measures are of one. Keep one of them.").format(
+                count=count, sizes=sizes
+            )
+        )

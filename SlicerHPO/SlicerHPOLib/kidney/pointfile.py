@@ -21,10 +21,12 @@ from pathlib import Path
 from typing import Any
 
 from ..files import replacing
+from ..words import _, either, named
 from .points import CorrectionError, Points
 
 FORMAT, FORMAT_VERSION = "SlicerHPO correction points", 1
-EXPECTED = "a points file (.json as this program writes it, Slicer's .mrk.json or .fcsv)"
+EXPECTED = _("a points file (.json as this program writes it, Slicer's .mrk.json or .fcsv)")
+OWN_POINT = '{"ras_mm": [R, A, S], "inside": true or false}'
 LARGEST = 1 << 24  # bytes; points are few
 TO_RAS = {"RAS": (1, 1, 1), "LPS": (-1, -1, 1)}
 FCSV_SYSTEMS = {"0": "RAS", "1": "LPS"}  # as written before 4.11
@@ -59,7 +61,9 @@ def write_points(points: Points, path: str | os.PathLike) -> Path:
     """
     path = Path(path).expanduser()
     if path.suffix.lower() != ".json" or path.name.lower().endswith(".mrk.json"):
-        raise PointFileError(f"{path}: points are written as .json (and .mrk.json is Slicer's): give such a name.")
+        raise PointFileError(
+            named(path, _("points are written as .json (and .mrk.json is Slicer's): give such a name."))
+        )
     content = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
@@ -69,20 +73,26 @@ def write_points(points: Points, path: str | os.PathLike) -> Path:
         with replacing(path) as temporary:
             temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     except OSError as error:
-        raise PointFileError(f"{path}: cannot be written: {error.strerror or error}.") from None
+        raise PointFileError(
+            named(path, _("cannot be written: {reason}.").format(reason=error.strerror or error))
+        ) from None
     return path
 
 
 def _read(path: Path) -> Points:
     if path.suffix.lower() not in (".json", ".fcsv"):
-        raise PointFileError(f"{path}: is not {EXPECTED}.")
+        raise PointFileError(named(path, _("is not {expected}.").format(expected=EXPECTED)))
     text = _text(path)
     if path.suffix.lower() == ".fcsv":
         return _from_fcsv(text, path)
     try:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise PointFileError(f"{path}: is not valid JSON ({error}); expected is {EXPECTED}.") from None
+        raise PointFileError(
+            named(
+                path, _("is not valid JSON ({error}); expected is {expected}.").format(error=error, expected=EXPECTED)
+            )
+        ) from None
     if isinstance(content, dict) and "markups" in content:
         return _from_markups(content["markups"], path)
     return _from_own(content, path)
@@ -93,13 +103,24 @@ def _text(path: Path) -> str:
         with path.open("rb") as file:
             raw = file.read(LARGEST + 1)
     except OSError as error:
-        raise PointFileError(f"{path}: cannot be read: {error.strerror or error}.") from None
+        raise PointFileError(
+            named(path, _("cannot be read: {reason}.").format(reason=error.strerror or error))
+        ) from None
     if len(raw) > LARGEST:
-        raise PointFileError(f"{path}: has over {LARGEST >> 20} MB; expected is {EXPECTED}.")
+        raise PointFileError(
+            named(
+                path,
+                _("has over {megabytes} MB; expected is {expected}.").format(
+                    megabytes=LARGEST >> 20, expected=EXPECTED
+                ),
+            )
+        )
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise PointFileError(f"{path}: is not a text file; expected is {EXPECTED}.") from None
+        raise PointFileError(
+            named(path, _("is not a text file; expected is {expected}.").format(expected=EXPECTED))
+        ) from None
 
 
 # --- Ours ----------------------------------------------------------------------------------------------------------
@@ -107,16 +128,27 @@ def _text(path: Path) -> str:
 
 def _from_own(content: Any, path: Path) -> Points:
     if not isinstance(content, dict) or content.get("format") != FORMAT or not isinstance(content.get("points"), list):
-        raise PointFileError(f"{path}: holds no correction points; expected is {EXPECTED}.")
+        raise PointFileError(
+            named(path, _("holds no correction points; expected is {expected}.").format(expected=EXPECTED))
+        )
     if content.get("format_version") != FORMAT_VERSION:
         raise PointFileError(
-            f"{path}: has format version {content.get('format_version')!r}; this program reads {FORMAT_VERSION}."
+            named(
+                path,
+                _("has format version {version}; this program reads {format_version}.").format(
+                    version=repr(content.get("format_version")), format_version=FORMAT_VERSION
+                ),
+            )
         )
     points = Points()
     for number, entry in enumerate(content["points"], 1):
-        which = f"{path}: point {number}"
+        which = _which(path, number)
         if not isinstance(entry, dict) or not isinstance(entry.get("inside"), bool):
-            raise PointFileError(f'{which} is {entry!r}; expected is {{"ras_mm": [R, A, S], "inside": true or false}}.')
+            raise PointFileError(
+                _("{which} is {entry}; expected is {own_point}.").format(
+                    which=which, entry=repr(entry), own_point=OWN_POINT
+                )
+            )
         points = _with(points, entry.get("ras_mm"), entry["inside"], which)
     return points
 
@@ -126,18 +158,25 @@ def _from_own(content: Any, path: Path) -> Points:
 
 def _from_markups(lists: Any, path: Path) -> Points:
     if not isinstance(lists, list) or not all(isinstance(markup, dict) for markup in lists):
-        raise PointFileError(f"{path}: 'markups' is no list of markups; save the point list in Slicer again.")
+        raise PointFileError(named(path, _("'markups' is no list of markups; save the point list in Slicer again.")))
     points = Points()
     for markup in lists:
         if markup.get("type") not in LISTS:
-            raise PointFileError(f"{path}: holds markups of type {markup.get('type')!r}; expected is a point list.")
+            raise PointFileError(
+                named(
+                    path,
+                    _("holds markups of type {kind}; expected is a point list.").format(kind=repr(markup.get("type"))),
+                )
+            )
         signs = _signs(markup.get("coordinateSystem", "LPS"), path)  # the schema's default
         units = markup.get("coordinateUnits", "mm")
         if (units[:1] if isinstance(units, list) else [units]) != ["mm"]:
-            raise PointFileError(f"{path}: positions are in {units!r}; expected are mm.")
+            raise PointFileError(named(path, _("positions are in {units}; expected are mm.").format(units=repr(units))))
         controls = markup.get("controlPoints", [])
         if not isinstance(controls, list) or not all(isinstance(control, dict) for control in controls):
-            raise PointFileError(f"{path}: 'controlPoints' is no list of points; save the point list in Slicer again.")
+            raise PointFileError(
+                named(path, _("'controlPoints' is no list of points; save the point list in Slicer again."))
+            )
         for number, control in enumerate(controls, 1):
             if control.get("positionStatus", "defined") != "defined":
                 continue
@@ -153,20 +192,40 @@ def _from_fcsv(text: str, path: Path) -> Points:
     header = dict(_pair(line) for line in lines if line.startswith("#") and "=" in line)
     if not (lines and "Markups fiducial file version" in header):
         raise PointFileError(
-            f'{path}: does not begin with "# Markups fiducial file version = ..." as .fcsv of Slicer 4 and 5 do; '
-            "save the point list in Slicer again."
+            named(
+                path,
+                _(
+                    "does not begin with {line} as .fcsv of Slicer 4 and 5 do; save the point list in Slicer again."
+                ).format(line='"# Markups fiducial file version = ..."'),
+            )
         )
     if "CoordinateSystem" not in header:
-        raise PointFileError(f'{path}: does not say "# CoordinateSystem = ..."; expected is RAS (or 0) or LPS (or 1).')
+        raise PointFileError(
+            named(
+                path,
+                _("does not say {line}; expected is RAS (or 0) or LPS (or 1).").format(
+                    line='"# CoordinateSystem = ..."'
+                ),
+            )
+        )
     columns = tuple(name.strip() for name in header.get("columns", ",".join(FCSV_COLUMNS)).split(","))
     if columns[: len(FCSV_COLUMNS)] != FCSV_COLUMNS:
-        raise PointFileError(f"{path}: has the columns {','.join(columns)}; expected are {','.join(FCSV_COLUMNS)}.")
+        raise PointFileError(
+            named(
+                path,
+                _("has the columns {columns}; expected are {expected}.").format(
+                    columns=",".join(columns), expected=",".join(FCSV_COLUMNS)
+                ),
+            )
+        )
     signs = _signs(FCSV_SYSTEMS.get(header["CoordinateSystem"], header["CoordinateSystem"]), path)
     points = Points()
     try:
         rows = list(csv.reader(line for line in lines if line.strip() and not line.startswith("#")))
     except csv.Error as error:
-        raise PointFileError(f"{path}: is no table of points ({error}); save the point list in Slicer again.") from None
+        raise PointFileError(
+            named(path, _("is no table of points ({error}); save the point list in Slicer again.").format(error=error))
+        ) from None
     for number, row in enumerate(rows, 1):
         row = row + [""] * (FCSV_STATUS + 1 - len(row))
         if row[FCSV_STATUS].strip() not in ("", FCSV_DEFINED):
@@ -177,7 +236,11 @@ def _from_fcsv(text: str, path: Path) -> Points:
         try:
             position = [float(number) for number in row[1:4]]
         except ValueError:
-            raise PointFileError(f"{which} is at {', '.join(row[1:4])!r}; expected are three numbers.") from None
+            raise PointFileError(
+                _("{which} is at {position}; expected are three numbers.").format(
+                    which=which, position=repr(", ".join(row[1:4]))
+                )
+            ) from None
         points = _with(points, position, inside, which, signs)
     return _some(points, path)
 
@@ -189,12 +252,20 @@ def _pair(line: str) -> tuple[str, str]:
 
 def _signs(system: Any, path: Path) -> tuple[int, int, int]:
     if not isinstance(system, str) or system not in TO_RAS:
-        raise PointFileError(f"{path}: the coordinate system is {system!r}; expected is {' or '.join(TO_RAS)}.")
+        raise PointFileError(
+            named(
+                path,
+                _("the coordinate system is {system}; expected is {known}.").format(
+                    system=repr(system), known=either(TO_RAS)
+                ),
+            )
+        )
     return TO_RAS[system]
 
 
-def _which(path: Path, number: int, label: Any) -> str:
-    return f"{path}: point {number}" + (f" ({label!r})" if label else "")
+def _which(path: Path, number: int, label: Any = None) -> str:
+    point = _("point {number} ({label})") if label else _("point {number}")
+    return named(path, point.format(number=number, label=repr(label)))
 
 
 def _list_name(path: Path) -> str:
@@ -210,8 +281,10 @@ def _side(names: list[tuple], which: str) -> bool:
         if said:
             break
     raise PointFileError(
-        f'{which} does not say clearly on which side it is: give it, its list or the file a name with "inside" or '
-        '"outside" in it.'
+        _(
+            "{which} does not say clearly on which side it is: give it, its list or the file a name with {inside} or "
+            "{outside} in it."
+        ).format(which=which, inside='"inside"', outside='"outside"')
     )
 
 
@@ -219,15 +292,21 @@ def _with(points: Points, position: Any, inside: bool, which: str, signs: tuple[
     """The points and one more, whose position is in the coordinate system of these signs."""
     numbers = isinstance(position, list) and all(isinstance(x, (int, float)) for x in position)
     if not numbers or len(position) != 3 or any(isinstance(x, bool) for x in position):
-        raise PointFileError(f"{which} is at {position!r}; expected are three numbers, its place in mm.")
+        raise PointFileError(
+            _("{which} is at {position}; expected are three numbers, its place in mm.").format(
+                which=which, position=repr(position)
+            )
+        )
     ras = [sign * x for sign, x in zip(signs, position, strict=True)]
     try:
         return points.add_inside(ras) if inside else points.add_outside(ras)
     except (CorrectionError, OverflowError) as error:
-        raise PointFileError(f"{which}: {error}") from None
+        raise PointFileError(named(which, error)) from None
 
 
 def _some(points: Points, path: Path) -> Points:
     if not len(points):
-        raise PointFileError(f"{path}: has no point whose position is defined; place some in Slicer and save it again.")
+        raise PointFileError(
+            named(path, _("has no point whose position is defined; place some in Slicer and save it again."))
+        )
     return points

@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ..words import _
+
 
 class CorrectionError(ValueError):
     """Points that cannot be honoured; the message names them and says why."""
@@ -20,7 +22,8 @@ class Point:
 
     def __str__(self) -> str:
         r, a, s = self.ras_mm
-        return f"{'inside' if self.inside else 'outside'} at R {r:.1f}, A {a:.1f}, S {s:.1f} mm"
+        place = _("inside at R {r}, A {a}, S {s} mm") if self.inside else _("outside at R {r}, A {a}, S {s} mm")
+        return place.format(r=f"{r:.1f}", a=f"{a:.1f}", s=f"{s:.1f}")
 
 
 @dataclass(frozen=True)
@@ -68,11 +71,15 @@ class Points:
 
     def name(self, index: int) -> str:
         """What messages call the point at this index (from 0)."""
-        return f"point {index + 1} ({self.points[index]})"
+        return _("point {number} ({place})").format(number=index + 1, place=self.points[index])
 
     def _index(self, number: int) -> int:
         if not 1 <= number <= len(self.points):
-            raise CorrectionError(f"There is no point {number}; there are {len(self.points)}, counted from 1.")
+            raise CorrectionError(
+                _("There is no point {number}; there are {count}, counted from 1.").format(
+                    number=number, count=len(self.points)
+                )
+            )
         return number - 1
 
 
@@ -105,7 +112,9 @@ def _position(ras_mm) -> tuple[float, float, float]:
     try:
         r, a, s = (float(x) for x in ras_mm)
     except (TypeError, ValueError):
-        raise CorrectionError(f"A point is three numbers, R, A and S in mm; given is {ras_mm!r}.") from None
+        raise CorrectionError(
+            _("A point is three numbers, R, A and S in mm; given is {ras_mm}.").format(ras_mm=repr(ras_mm))
+        ) from None
     if not np.isfinite([r, a, s]).all():
-        raise CorrectionError(f"A point needs finite coordinates; given is ({r}, {a}, {s}).")
+        raise CorrectionError(_("A point needs finite coordinates; given is ({r}, {a}, {s}).").format(r=r, a=a, s=s))
     return r, a, s

@@ -9,6 +9,7 @@ import numpy as np
 from scipy import ndimage as ndi
 
 from ..image import Image
+from ..words import _
 from .grid import Grid, to_native
 from .measures import Measures, measure
 from .points import CorrectionError, Points
@@ -83,7 +84,9 @@ def largest_piece(inside: np.ndarray) -> np.ndarray:
 def one_piece(phi: np.ndarray, method: str) -> np.ndarray:
     """phi (k, j, i) with its largest piece alone positive. Raises SegmentationError if there is none."""
     if not np.isfinite(phi).all():
-        raise SegmentationError(f"The {method} method found no finite result; get the model again.")
+        raise SegmentationError(
+            _("The {method} method found no finite result; get the model again.").format(method=method)
+        )
     inside = phi > 0
     if not inside.any():
         raise nothing_found(method)
@@ -94,8 +97,10 @@ def one_piece(phi: np.ndarray, method: str) -> np.ndarray:
 def nothing_found(method: str) -> SegmentationError:
     """The error of a method that found no kidney."""
     return SegmentationError(
-        f"The {method} method found no kidney in this volume. If it shows one, try another method (the classical one "
-        "starts from a seed point in the kidney)."
+        _(
+            "The {method} method found no kidney in this volume. If it shows one, try another method (the classical "
+            "one starts from a seed point in the kidney)."
+        ).format(method=method)
     )
 
 
@@ -106,8 +111,10 @@ def check_voxels(result: KidneySegmentation) -> None:
         i, j, k = np.rint(result.image.ijk_of(points.ras_mm)).astype(int).T
         for index in np.flatnonzero((result.mask[k, j, i] > 0) != points.inside):
             raise CorrectionError(
-                f"At the volume's own resolution, {points.name(index)} would be cut off from the kidney. "
-                "Move it, or place another point between it and the kidney."
+                _(
+                    "At the volume's own resolution, {point} would be cut off from the kidney. Move "
+                    "it, or place another point between it and the kidney."
+                ).format(point=points.name(index))
             )
 
 
@@ -123,7 +130,7 @@ def border_warning(phi: np.ndarray, grid: Grid, image: Image) -> str | None:
     low, high = np.maximum(low, 0), np.minimum(high, np.array(grid.shape) - 1)
     first, last = _inside_nodes(phi)
     if (first < low + 0.5).any() or (last > high - 0.5).any():
-        return "The kidney reaches the border of the volume: part of it is probably missing, and not measured."
+        return _("The kidney reaches the border of the volume: part of it is probably missing, and not measured.")
     return None
 
 
@@ -134,7 +141,9 @@ def unseen_warning(phi: np.ndarray, seen: np.ndarray) -> str | None:
     inside = phi > 0
     unseen = 1 - np.count_nonzero(inside & seen) / np.count_nonzero(inside)
     if unseen > MOST_UNSEEN:
-        return f"{100 * unseen:.0f} % of the kidney lies outside of what the probe shows: its outline there is a guess."
+        return _(
+            "{percent} % of the kidney lies outside of what the probe shows: its outline there is a guess."
+        ).format(percent=f"{100 * unseen:.0f}")
     return None
 
 

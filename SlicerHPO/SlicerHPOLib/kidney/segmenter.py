@@ -19,6 +19,7 @@ from scipy import ndimage as ndi
 from ..bundle import Bundle, BundleError, find_bundle, read_bundle
 from ..image import Image
 from ..job import Job
+from ..words import _, joined
 from .corrections import Corrector
 from .grid import Grid, fitted_grid, orientations, to_grid
 from .points import Points
@@ -60,7 +61,11 @@ class KidneySegmenter:
             bundle = read_bundle(find_bundle(bundle))
         manifest = bundle.manifest
         if manifest["task"] != TASK:
-            raise BundleError(f"The bundle's task is {manifest['task']!r}; a kidney needs a bundle for {TASK!r}.")
+            raise BundleError(
+                _("The bundle's task is {task}; a kidney needs a bundle for {expected}.").format(
+                    task=repr(manifest["task"]), expected=repr(TASK)
+                )
+            )
         from .deformation import DeformationParameters, network_of
 
         try:
@@ -70,16 +75,22 @@ class KidneySegmenter:
             positive = bool(spacings_mm) and min(spacings_mm) > 0
             if not positive or not isinstance(size, int) or size < 2 or not 0 <= least <= 1:
                 raise ValueError(
-                    f"input is {manifest['input']} and decision {manifest['decision']}; expected are spacings_mm, "
-                    "a size in voxels, and a least_confidence from 0 to 1."
+                    _(
+                        "input is {given} and decision {decision}; expected are spacings_mm, a size "
+                        "in voxels, and a least_confidence from 0 to 1."
+                    ).format(given=manifest["input"], decision=manifest["decision"])
                 )
             return cls(network_of(parameters, bundle.weights()), spacings_mm, size, least)
         except KeyError as error:
-            raise BundleError(f"The bundle's model.json describes no kidney model: {error} is missing.") from None
+            raise BundleError(
+                _("The bundle's model.json describes no kidney model: {error} is missing.").format(error=error)
+            ) from None
         except (TypeError, ValueError, IndexError) as error:
             if isinstance(error, BundleError):
                 raise
-            raise BundleError(f"The bundle's model.json describes no kidney model: {error}") from None
+            raise BundleError(
+                _("The bundle's model.json describes no kidney model: {error}").format(error=error)
+            ) from None
 
     def segment(
         self,
@@ -111,7 +122,7 @@ class KidneySegmenter:
         asked = {"method": method, "population": population, "seed_point_mm": seed_point_mm}
         found = self.find(image, **asked, job=job.part(0.0, 0.9))
         session = KidneySession(found, points)
-        job.progress(1.0, "done")
+        job.progress(1.0, _("done"))
         self._session = session
         return session.result
 
@@ -126,17 +137,17 @@ class KidneySegmenter:
     ) -> FoundKidney:
         """What a method finds, for a `KidneySession` elsewhere; arguments and errors as of `segment`."""
         check_request(image, method, seed_point_mm, population)
-        job.progress(0.0, "resampling")
+        job.progress(0.0, _("resampling"))
         grid = fitted_grid(image, self.spacings_mm, self.size)
         turned = orientations(to_grid(image, grid), grid)
-        job.progress(0.2, "finding the kidney")
+        job.progress(0.2, _("finding the kidney"))
         if method == "classical":
             volume, grid = turned[0]
             seed_mm = np.array(seed_point_mm, float)
             found = self._classical(image, grid, np.ascontiguousarray(volume), seed_mm, job.part(0.2, 1.0))
         else:
             found = self._by_network(image, turned, method, population, job.part(0.2, 1.0))
-        job.progress(1.0, "resampling the result")
+        job.progress(1.0, _("resampling the result"))
         return found
 
     @property
@@ -192,7 +203,7 @@ class KidneySegmenter:
     @property
     def _now(self) -> KidneySession:
         if self._session is None:
-            raise SegmentationError("No volume has been segmented yet: call segment(image) first.")
+            raise SegmentationError(_("No volume has been segmented yet: call segment(image) first."))
         return self._session
 
     def _scale(self, grid: Grid) -> float:
@@ -210,7 +221,11 @@ class KidneySegmenter:
             asked = CHILD if child > network.child_threshold else ADULT
         if asked not in network.populations:
             known = ", ".join((AUTO, *network.populations))
-            raise SegmentationError(f"The model knows no population {asked!r}; known to it are {known}.")
+            raise SegmentationError(
+                _("The model knows no population {asked}; known to it are {known}.").format(
+                    asked=repr(asked), known=known
+                )
+            )
         return network.for_population(asked), asked
 
     def _by_network(
@@ -230,11 +245,11 @@ class KidneySegmenter:
             best = 0
             if len(turned) > 1:
                 expected = []
-                for n, (volume, _) in enumerate(turned):
-                    job.progress(0.5 * n / len(turned), "finding the probe")
+                for n, (volume, _grid) in enumerate(turned):
+                    job.progress(0.5 * n / len(turned), _("finding the probe"))
                     expected.append(float(self.network.expect(given(volume))[1]))
                 best = int(np.argmax(expected))
-            job.progress(0.5, "finding the kidney")
+            job.progress(0.5, _("finding the kidney"))
             volume, grid = turned[best]
             whole = given(volume)
             network, population = self._serving(asked, whole, grid)
@@ -254,17 +269,25 @@ class KidneySegmenter:
         notes = []
         if confidence < self.least_confidence:
             notes.append(
-                f"Low confidence ({confidence:.2f}; usual is {self.least_confidence:.2f} or more): "
-                "there may be no kidney in this volume. Check the result before you use it."
+                _(
+                    "Low confidence ({confidence}; usual is {usual} or more): there may be no kidney in this volume. "
+                    "Check the result before you use it."
+                ).format(confidence=f"{confidence:.2f}", usual=f"{self.least_confidence:.2f}")
             )
         elif len(turned) > 1:
             notes.append(
-                "No cone of an ultrasound probe is visible: its direction was guessed, and if this is no ultrasound, "
-                "the confidence means nothing. Check the result before you use it."
+                _(
+                    "No cone of an ultrasound probe is visible: its direction was guessed, and if this is no "
+                    "ultrasound, the confidence means nothing. Check the result before you use it."
+                )
             )
         if population is None and asked != AUTO:
-            notes.append(f"This model answers for all alike: it makes no difference that {asked!r} was asked for.")
-        note, phi = " ".join(notes) or None, one_piece(phi, method)
+            notes.append(
+                _("This model answers for all alike: it makes no difference that {asked} was asked for.").format(
+                    asked=repr(asked)
+                )
+            )
+        note, phi = joined(" ", notes) or None, one_piece(phi, method)
         return FoundKidney(image, grid, method, phi, confidence, least_jacobian, note, modes, population)
 
     def _classical(self, image: Image, grid: Grid, volume: np.ndarray, seed_mm: np.ndarray, job: Job) -> FoundKidney:
@@ -277,7 +300,7 @@ class KidneySegmenter:
             mean = self.network.shape(torch.zeros(1, len(modes), device=modes.device))[0, 0].cpu().numpy()
         template = Template(mean, modes.cpu().numpy(), np.zeros(len(modes)), self.network.spacing_mm)
         answer = segment_from_click(volume, grid, template, seed_mm, job)
-        note = (
+        note = _(
             "The classical method fits a kidney's shape around the seed point, whatever is there: "
             "its result is no evidence of a kidney."
         )
@@ -323,8 +346,16 @@ def check_request(image: Image, method: str, seed_point_mm, population: str) -> 
     if why := why_not(method, population):
         raise SegmentationError(why)
     if (seed_point_mm is None) == (method == "classical"):
-        what = "needs a seed point" if seed_point_mm is None else "takes no seed point; the classical one does"
-        raise SegmentationError(f"The {method} method {what}: R, A, S in mm near the middle of the kidney.")
+        raise SegmentationError(
+            (
+                _("The {method} method needs a seed point: R, A, S in mm near the middle of the kidney.")
+                if seed_point_mm is None
+                else _(
+                    "The {method} method takes no seed point; the classical one does: R, A, S in mm near the middle of "
+                    "the kidney."
+                )
+            ).format(method=method)
+        )
     if seed_point_mm is None:
         return
     try:
@@ -332,7 +363,13 @@ def check_request(image: Image, method: str, seed_point_mm, population: str) -> 
     except (TypeError, ValueError):
         seed = np.zeros(0)
     if seed.shape != (3,) or not np.isfinite(seed).all():
-        raise SegmentationError(f"A seed point is three numbers, R, A, S in mm; given is {seed_point_mm!r}.")
+        raise SegmentationError(
+            _("A seed point is three numbers, R, A, S in mm; given is {seed_point_mm}.").format(
+                seed_point_mm=repr(seed_point_mm)
+            )
+        )
     ijk = image.ijk_of(seed)
     if (ijk < -0.5).any() or (ijk > np.array(image.shape[::-1]) - 0.5).any():
-        raise SegmentationError(f"The seed point {seed.tolist()} (R, A, S in mm) lies outside the volume.")
+        raise SegmentationError(
+            _("The seed point {point} (R, A, S in mm) lies outside the volume.").format(point=seed.tolist())
+        )

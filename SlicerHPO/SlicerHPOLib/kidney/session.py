@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..image import Image
+from ..words import _, packed, unpacked
 from .corrections import Corrector
 from .grid import Grid, field_of_view, to_grid
 from .points import History, Points
@@ -57,7 +58,7 @@ class FoundKidney:
     @property
     def description(self) -> dict[str, Any]:
         """What is neither image nor array, as JSON values."""
-        return {name: getattr(self, name) for name in _DESCRIBED}
+        return {name: packed(getattr(self, name)) for name in _DESCRIBED}
 
     @property
     def arrays(self) -> dict[str, np.ndarray]:
@@ -73,9 +74,11 @@ class FoundKidney:
             method, confidence, least_jacobian, note, population = (described[name] for name in _DESCRIBED)
             phi, matrix, modes = arrays["phi"], arrays["ijk_to_ras"], arrays.get("modes")
         except KeyError as error:
-            raise SegmentationError(f"Of a found kidney, {error} is missing. Segment the volume again.") from None
-        grid = Grid(np.asarray(matrix, float), phi.shape)
-        return cls(image, grid, method, phi, float(confidence), float(least_jacobian), note, modes, population)
+            raise SegmentationError(
+                _("Of a found kidney, {error} is missing. Segment the volume again.").format(error=error)
+            ) from None
+        grid, numbers = Grid(np.asarray(matrix, float), phi.shape), (float(confidence), float(least_jacobian))
+        return cls(image, grid, method, phi, *numbers, unpacked(note), modes, population)
 
     @cached_property
     def corrector(self) -> Corrector:

@@ -20,6 +20,7 @@ from ..worker import found_kidney, segment_request
 from . import kidney, volumes
 from .kidneyfound import Origin
 from .scene import is_in_scene, unchanged_on_failure
+from .translation import translated
 from .volumes import NodeError, image_of, to_world, unchecked_image_of
 
 
@@ -30,7 +31,7 @@ def why_not(volume_node: slicer.vtkMRMLScalarVolumeNode | None, method: str, see
     try:
         check_request(unchecked_image_of(volume_node), method, seed_point_mm, population)
     except ValueError as error:
-        return str(error)
+        return translated(error)
     return ""
 
 

@@ -14,9 +14,11 @@ from slicer.i18n import tr as _
 
 from ..image import read_image
 from ..results import Result
+from ..words import named, packed, unpacked
 from .fieldofview import LABELS, tenths
 from .scene import is_in_scene, unchanged_on_failure
 from .tables import fill_table
+from .translation import translated
 from .volumes import NodeError, volume_node_of
 
 ROLE = "SlicerHPO.FieldOfView"  # singleton tag of the table, its attribute with the rows, reference of a row
@@ -38,7 +40,7 @@ def show_results(
             table.SetName(_("Fields of view"))
             table = slicer.mrmlScene.AddNode(table)
     fill_table(table, result_columns(results))
-    before, rows = _rows(table), [[r.path, r.series, r.frame, r.error] for r in results]
+    before, rows = _rows(table), [[r.path, r.series, r.frame, packed(r.error)] for r in results]
     for index in range(max(len(before), len(rows))):
         if index < len(volume_nodes) and is_in_scene(volume_nodes[index]):
             table.SetNodeReferenceID(_role(index), volume_nodes[index].GetID())
@@ -61,7 +63,7 @@ def volume_of_row(index: int) -> slicer.vtkMRMLScalarVolumeNode:
         raise NodeError(_("The table of results has no row {row}.").format(row=index + 1))
     path, series, frame, error = rows[index]
     if error:
-        raise NodeError(f"{_name(path, series)}: {error}")
+        raise NodeError(named(_name(path, series), unpacked(error)))
     node = table.GetNodeReference(_role(index))
     if node is None:
         if not os.path.exists(path):
@@ -87,7 +89,7 @@ def result_columns(results: Sequence[Result]) -> dict[str, list]:
             f"{100 * min(region.confidence for region in result.regions):.0f}" if result.regions else ""
             for result in results
         ],
-        _("error"): [result.error for result in results],
+        _("error"): [translated(result.error) for result in results],
     }
 
 
@@ -96,7 +98,7 @@ def _table() -> slicer.vtkMRMLTableNode | None:
 
 
 def _rows(table: slicer.vtkMRMLTableNode) -> list[list]:
-    """Path, series, frame and error of each row."""
+    """Path, series, frame and error, packed, of each row."""
     return json.loads(table.GetAttribute(ROLE) or "[]")
 
 

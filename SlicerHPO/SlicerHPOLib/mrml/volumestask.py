@@ -20,8 +20,8 @@ from ..job import Job
 from ..results import Result
 from ..worker import classified_slices, classify_request
 from .fieldofview import boundaries_set_in
-from .progress import translated
 from .scene import is_in_scene
+from .translation import translated
 from .volumes import NodeError, image_of
 
 

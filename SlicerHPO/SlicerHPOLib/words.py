@@ -1,0 +1,106 @@
+"""What the library says to people: English, with what a translation needs wherever it is shown.
+
+    raise ImageError(named(path, _("only {size} bytes are there.").format(size=size)))
+
+The library knows no translator. A `Message` is the English text, and keeps the sentence, the values in it and the
+sentence's context, by which 3D Slicer's translators know it; `mrml.translation` shows it in the user's language.
+As everywhere in Slicer, the sentences are found in the sources: `_` takes one literal string, and nothing else.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from functools import reduce
+from pathlib import PurePath
+
+
+class Message(str):
+    """A text in English that can be translated; a `str` for everything else.
+
+    Args:
+        context: of the translation, see `_`.
+        template: the sentence; {name} stands for a value.
+        values: by name; texts, which may be messages themselves.
+    """
+
+    def __new__(cls, context: str, template: str, values: Mapping[str, str] | None = None):
+        message = super().__new__(cls, template.format(**values) if values else template)
+        message.context, message.template, message.values = context, template, dict(values or {})
+        return message
+
+    def format(self, **values: object) -> Message:
+        """The message with these values, each as `str` gives it: of an error whose text is a message, that message."""
+        return Message(self.context, self.template, {name: str(value) for name, value in values.items()})
+
+    def __str__(self) -> Message:
+        return self  # so that str(error) still can be translated
+
+    def __reduce__(self):
+        return Message, (self.context, self.template, self.values)
+
+
+def _(sentence: str) -> Message:
+    """The message of a sentence. Its context is the one that Slicer gives to strings of the file that calls this: the
+    names of its folder and its own."""
+    file = PurePath(sys._getframe(1).f_code.co_filename)
+    return Message(f"{file.parent.name}.{file.stem}", sentence)
+
+
+def named(name: object, what: object) -> Message:
+    """What is said about a file or another thing with a name, which comes first."""
+    return _("{name}: {what}").format(name=name, what=what)
+
+
+def without_name(text: str, name: str) -> str:
+    """What is `named`, without its name, if it has this one."""
+    what = text.values.get("what") if isinstance(text, Message) else None
+    return what if what is not None and text == named(name, what) else text.removeprefix(f"{name}: ")
+
+
+def joined(separator: str, parts: Iterable[str | None]) -> str:
+    """As `separator.join`, of those that are not empty."""
+    join = _("{first}{separator}{second}")
+    given = [part for part in parts if part] or [""]
+    return reduce(lambda first, second: join.format(first=first, separator=separator, second=second), given)
+
+
+def either(parts: Iterable[str]) -> str:
+    """a or b or c"""
+    return reduce(lambda first, second: _("{first} or {second}").format(first=first, second=second), parts)
+
+
+def both(parts: Iterable[str]) -> str:
+    """a and b and c"""
+    return reduce(lambda first, second: _("{first} and {second}").format(first=first, second=second), parts)
+
+
+def in_one_line(text: str) -> str:
+    """Without line breaks, and with single spaces."""
+    if not isinstance(text, Message):
+        return " ".join(text.split())
+    values = {
+        name: in_one_line(value) if isinstance(value, Message) else re.sub(r"\s+", " ", value)
+        for name, value in text.values.items()
+    }
+    return Message(text.context, text.template, values)
+
+
+def packed(text: str | None) -> str | dict | None:
+    """A text as a JSON value that another process or a later run can `unpack`, messages included."""
+    if not isinstance(text, Message):
+        return text
+    values = {name: packed(value) for name, value in text.values.items()}
+    return {"context": text.context, "template": text.template, "values": values}
+
+
+def unpacked(value: str | dict | None) -> str | None:
+    """The text that was `packed`. Raises ValueError if it is none."""
+    if value is None or isinstance(value, str):
+        return value
+    try:
+        values = {name: unpacked(part) for name, part in value["values"].items()}
+        return Message(value["context"], value["template"], values)
+    except (TypeError, KeyError, AttributeError, IndexError):
+        raise ValueError(f"This is no text that was packed: {value!r}") from None
