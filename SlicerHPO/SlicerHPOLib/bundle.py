@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from .files import MODELS
 from .quantised import restored
-from .words import _, both, named
+from .words import _, joined, named
 
 if TYPE_CHECKING:
     import torch
@@ -205,7 +205,7 @@ def write_bundle(
             raise BundleError(
                 _("The manifest has {key}, which is filled in when it is written: leave it out.").format(key=repr(key))
             )
-    _check_keys(manifest, SCHEMA, "The manifest")
+    _check_keys(manifest, SCHEMA, _("The manifest"))
     if folder.exists() and not (folder.is_dir() and ((folder / MANIFEST).is_file() or not any(folder.iterdir()))):
         raise BundleError(
             _("{folder} exists and is not a model: it is not replaced. Choose another folder.").format(folder=folder)
@@ -256,7 +256,7 @@ def find_bundle(name_or_dir: str | os.PathLike) -> Path:
             if folder.name == str(name_or_dir):
                 return folder
     names = ", ".join(sorted({folder.name for folder in available_bundles()})) or _("none")
-    places = both(map(str, _places()))
+    places = joined(_(" and "), map(str, _places()))
     raise BundleError(
         _(
             "No model {name}: neither a folder nor a model in {places} (there: {names}). Give one of "

@@ -33,7 +33,7 @@ from .itk import (
     reason,
 )
 from .job import Job
-from .words import _, either, joined, named
+from .words import _, joined, named
 
 _SAME_POSITION_MM = 1e-3
 _UNEVEN = 0.05  # of the slice distance: how much a distance may differ before the slices are not evenly spaced
@@ -74,13 +74,14 @@ class Series:
     def label(self) -> str:
         """Description and size: what a user is shown, and no patient's data."""
         description = self.slices[0].description
+        sizes = (f"{columns} x {rows}" for columns, rows in sorted({s.size[:2] for s in self.slices}))
         count = sum(s.size[2] for s in self.slices)
         label = (
             _("{description}, {sizes}, {count} image") if count == 1 else _("{description}, {sizes}, {count} images")
         )
         return label.format(
             description=repr(description) if description else _("'no description'"),
-            sizes=either(f"{columns} x {rows}" for columns, rows in sorted({s.size[:2] for s in self.slices})),
+            sizes=joined(_(" or "), sizes),
             count=count,
         )
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from .image import Image, ImageError, write_image
-from .words import _, either, named
+from .words import _, joined, named
 
 FORMATS = ("seg.nrrd", "nii.gz")  # endings
 _CONTEXT = "Segmentation category and type - 3D Slicer General Anatomy list"
@@ -69,12 +69,8 @@ def write_segmentation(mask: Image, path: str | os.PathLike, segment: Segment = 
     """
     path = Path(path)
     if not any(path.name.lower().endswith(f".{ending}") for ending in FORMATS):
-        raise ImageError(
-            named(
-                path,
-                _("a segmentation is written as {endings}.").format(endings=either("." + ending for ending in FORMATS)),
-            )
-        )
+        endings = joined(_(" or "), ("." + ending for ending in FORMATS))
+        raise ImageError(named(path, _("a segmentation is written as {endings}.").format(endings=endings)))
     labels = Image((mask.voxels != 0) * np.uint8(_INSIDE), mask.ijk_to_ras, mask.name)
     if not labels.voxels.any():
         raise ImageError(named(path, _("the mask is empty, there is nothing to write.")))

@@ -26,7 +26,7 @@ import SimpleITK as sitk  # noqa: N813
 
 from .itk import DTYPES, ImageError, array_of, chosen_frame, execute, file_name, ijk_to_ras_of, quiet, reason
 from .job import Job
-from .words import _, named
+from .words import _, joined, named
 
 READERS = {  # extension -> ITK's reader
     ".nii.gz": "NiftiImageIO",
@@ -254,7 +254,8 @@ def _check_metaimage(path: Path) -> None:
     if missing := [key for key in ("DimSize", "ElementType", "ElementDataFile") if key not in fields]:
         raise ImageError(
             named(
-                path, _("not a MetaImage file: its header has no {missing}.").format(missing=" and no ".join(missing))
+                path,
+                _("not a MetaImage file: its header has no {missing}.").format(missing=joined(_(" and no "), missing)),
             )
         )
     spacing = fields.get("ElementSpacing", fields.get("ElementSize"))

@@ -60,20 +60,10 @@ def without_name(text: str, name: str) -> str:
 
 
 def joined(separator: str, parts: Iterable[str | None]) -> str:
-    """As `separator.join`, of those that are not empty."""
+    """As `separator.join`, of those that are not empty. The separator may be a message, too, such as " or "."""
     join = _("{first}{separator}{second}")
     given = [part for part in parts if part] or [""]
     return reduce(lambda first, second: join.format(first=first, separator=separator, second=second), given)
-
-
-def either(parts: Iterable[str]) -> str:
-    """a or b or c"""
-    return reduce(lambda first, second: _("{first} or {second}").format(first=first, second=second), parts)
-
-
-def both(parts: Iterable[str]) -> str:
-    """a and b and c"""
-    return reduce(lambda first, second: _("{first} and {second}").format(first=first, second=second), parts)
 
 
 def in_one_line(text: str) -> str:

@@ -1,7 +1,6 @@
 """The buttons of the panel that write files of the result."""
 
 import qt
-import slicer
 from slicer.i18n import tr as _
 from SlicerHPOLib.mrml.translation import tryWithErrorDisplay
 

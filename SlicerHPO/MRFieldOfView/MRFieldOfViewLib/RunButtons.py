@@ -1,7 +1,6 @@
 """Buttons that start what takes long: while it runs, the one that was pressed cancels it and the others wait."""
 
 import qt
-import slicer
 from slicer.i18n import tr as _
 from SlicerHPOLib.background import Status
 from SlicerHPOLib.mrml.translation import translated, tryWithErrorDisplay

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ..figurefile import FORMATS, require_matplotlib
-from ..words import _, either, named
+from ..words import _, joined, named
 from .volumes import BatchError, Volume, file_names
 
 
@@ -18,7 +18,9 @@ def output_file(path: str | os.PathLike | None, *endings: str) -> Path | None:
         return None
     path = Path(path)
     if path.suffix.lower() not in endings:
-        raise BatchError(named(path, _("the name of this output ends in {endings}.").format(endings=either(endings))))
+        raise BatchError(
+            named(path, _("the name of this output ends in {endings}.").format(endings=joined(_(" or "), endings)))
+        )
     if path.is_dir():
         raise BatchError(_("{path} is a folder: give the name of a file.").format(path=path))
     return path

@@ -10,11 +10,11 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from .. import words
 from ..figurefile import FORMATS
 from ..image import ImageError, ImageSource, find_images
 from ..resultfile import VolumeResult
-from ..words import _, both, in_one_line
-from ..words import without_name as _without_name
+from ..words import _, in_one_line, joined
 
 SEGMENTATION = ".seg.nrrd"  # 3D Slicer's ending for what was drawn in a volume
 R = TypeVar("R", bound=VolumeResult)
@@ -117,7 +117,7 @@ def _state(files: list[Path]) -> dict[str, object]:
 
 def without_name(error: Exception, path: str) -> str:
     """What an error says, in one line, without the path it begins with: the result has it."""
-    return _without_name(in_one_line(str(error)), path) or type(error).__name__
+    return words.without_name(in_one_line(str(error)), path) or type(error).__name__
 
 
 def file_names(volumes: Sequence[Volume]) -> list[str]:
@@ -136,7 +136,7 @@ def file_names(volumes: Sequence[Volume]) -> list[str]:
             twice = [v.blank.path for v, name in zip(volumes, names, strict=True) if count[name.lower()] > 1]
             raise BatchError(
                 _("The outputs of {volumes} would have the same name: run them into different folders.").format(
-                    volumes=both(twice[:2])
+                    volumes=joined(_(" and "), twice[:2])
                 )
             )
         depth += 1

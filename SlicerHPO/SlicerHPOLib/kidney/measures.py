@@ -117,7 +117,9 @@ def measure_mask(mask: Image) -> Measures:
     return replace(measures, warning=_BORDER) if _touches_border(given) else measures
 
 
-_BORDER = "The shape touches the border of the volume, so part of it is probably missing: it is larger than measured."
+_BORDER = _(
+    "The shape touches the border of the volume, so part of it is probably missing: it is larger than measured."
+)
 
 
 def _measure(phi: np.ndarray, ijk_to_ras: np.ndarray) -> Measures:

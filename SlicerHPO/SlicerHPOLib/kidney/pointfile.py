@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from ..files import replacing
-from ..words import _, either, named
+from ..words import _, joined, named
 from .points import CorrectionError, Points
 
 FORMAT, FORMAT_VERSION = "SlicerHPO correction points", 1
@@ -256,7 +256,7 @@ def _signs(system: Any, path: Path) -> tuple[int, int, int]:
             named(
                 path,
                 _("the coordinate system is {system}; expected is {known}.").format(
-                    system=repr(system), known=either(TO_RAS)
+                    system=repr(system), known=joined(_(" or "), TO_RAS)
                 ),
             )
         )

@@ -58,7 +58,7 @@ class FoundKidney:
     @property
     def description(self) -> dict[str, Any]:
         """What is neither image nor array, as JSON values."""
-        return {name: packed(getattr(self, name)) for name in _DESCRIBED}
+        return {**{name: getattr(self, name) for name in _DESCRIBED}, "note": packed(self.note)}
 
     @property
     def arrays(self) -> dict[str, np.ndarray]:
