@@ -53,7 +53,7 @@ def named(name: object, what: object) -> Message:
     return _("{name}: {what}").format(name=name, what=what)
 
 
-def without_name(text: str, name: str) -> str:
+def unnamed(text: str, name: str) -> str:
     """What is `named`, without its name, if it has this one."""
     what = text.values.get("what") if isinstance(text, Message) else None
     return what if what is not None and text == named(name, what) else text.removeprefix(f"{name}: ")

@@ -10,11 +10,10 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from .. import words
 from ..figurefile import FORMATS
 from ..image import ImageError, ImageSource, find_images
 from ..resultfile import VolumeResult
-from ..words import _, in_one_line, joined
+from ..words import _, in_one_line, joined, unnamed
 
 SEGMENTATION = ".seg.nrrd"  # 3D Slicer's ending for what was drawn in a volume
 R = TypeVar("R", bound=VolumeResult)
@@ -117,7 +116,7 @@ def _state(files: list[Path]) -> dict[str, object]:
 
 def without_name(error: Exception, path: str) -> str:
     """What an error says, in one line, without the path it begins with: the result has it."""
-    return words.without_name(in_one_line(str(error)), path) or type(error).__name__
+    return unnamed(in_one_line(str(error)), path) or type(error).__name__
 
 
 def file_names(volumes: Sequence[Volume]) -> list[str]:

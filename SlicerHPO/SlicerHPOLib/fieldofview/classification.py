@@ -76,7 +76,7 @@ class Classification:
         if position_mm is not None:
             fixed[name] = float(position_mm)
         changed = replace(self, fixed=fixed)
-        _ = changed.answer
+        _answer = changed.answer
         return changed
 
     def room_for(self, name: str) -> tuple[float, float]:
