@@ -3,6 +3,7 @@
 import functools
 import importlib.util
 import os
+import re
 import sys
 import time
 import traceback
@@ -71,6 +72,18 @@ def dialogs(scene):
     from harness.dialogs import dialogs
 
     return dialogs
+
+
+@pytest.fixture
+def shouting(scene, monkeypatch):
+    """Another language for what the library says: English in capitals. The function that translates into it."""
+    from SlicerHPOLib.mrml import translation
+
+    def shouted(context, text):
+        return re.sub(r"[^{}]+(?![^{]*\})", lambda words: words.group().upper(), text)
+
+    monkeypatch.setattr(translation, "translate", shouted)
+    return translation.translated
 
 
 @pytest.fixture

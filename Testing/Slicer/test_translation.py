@@ -154,18 +154,6 @@ def sentences_of_the_library():
                 yield context_of(path), node.args[0].value
 
 
-@pytest.fixture
-def shouting(scene, monkeypatch):
-    """A language: English in capitals."""
-    from SlicerHPOLib.mrml import translation
-
-    def shouted(context, text):
-        return re.sub(r"[^{}]+(?![^{]*\})", lambda words: words.group().upper(), text)
-
-    monkeypatch.setattr(translation, "translate", shouted)
-    return translation.translated
-
-
 def test_every_sentence_of_the_library_is_translated_with_its_values(shouting):
     from SlicerHPOLib.words import Message
 

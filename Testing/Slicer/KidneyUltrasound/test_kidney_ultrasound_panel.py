@@ -1,5 +1,8 @@
 """The panel of Kidney Ultrasound: what is enabled when and why, a run, and what can go wrong meanwhile."""
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from kidney_panel import centre, choose, point_nodes, run, select, start, table, volume_ml, volume_node
@@ -205,6 +208,75 @@ def test_notes_of_the_way_there_are_shown(panel, wait_until):
     choose(panel, volume_node())
     run(panel, wait_until)
     assert panel.ui.statusLabel.visible and panel.ui.statusLabel.text == "It was computed on the processor."
+
+
+OTHER_PROCESS = """
+import sys
+import time
+from pathlib import Path
+sys.path.insert(0, {testing!r})
+from kidneys import found_in
+from SlicerHPOLib import worker
+from SlicerHPOLib.words import Message
+
+def segment(image, options, job):
+    while not Path({go!r}).exists():
+        job.progress(0.4, Message("kidney.segmenter", "finding the kidney"))
+        time.sleep(0.01)
+    if options["population"] == "child":
+        raise MemoryError
+    found = found_in(image, note=Message("kidney.segmenter", "Low confidence ({{usual}}).", {{"usual": "0.4"}}))
+    return worker.Answer(found.description, found.arrays, (Message("SlicerHPOLib.worker", "Too little memory."),))
+
+worker.TASKS["segment"] = segment
+sys.exit(worker.main(Path(sys.argv[-1])))
+"""
+
+
+@pytest.fixture
+def other_process(tmp_path, monkeypatch):
+    """The worker in a process of its own, in which a method that makes no mistakes waits for the file returned."""
+    from SlicerHPOLib import background
+    from SlicerHPOLib.mrml import kidneyrun
+
+    script, python, go = tmp_path / "script.py", tmp_path / "python", tmp_path / "go"
+    script.write_text(OTHER_PROCESS.format(testing=str(Path(__file__).parents[1]), go=str(go)))
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{script}" "$@"\n')
+    python.chmod(0o755)
+    monkeypatch.setattr(background, "python_executable", lambda: str(python))
+    monkeypatch.setattr(kidneyrun, "BackgroundTask", background.BackgroundTask)
+    return go
+
+
+def test_what_the_other_process_says_is_shown_in_the_users_language(
+    panel, shouting, dialogs, other_process, wait_until
+):
+    choose(panel, volume_node())
+    panel.ui.applyButton.click()
+    wait_until(lambda: panel.ui.progressBar.format == "FINDING THE KIDNEY (%p %)", timeout=60)
+    other_process.touch()
+    wait_until(lambda: not panel.logic.isRunning)
+    assert panel.ui.statusLabel.text == "TOO LITTLE MEMORY."
+    assert panel.ui.warningLabel.text == "LOW CONFIDENCE (0.4)."
+    segmentation = panel._parameterNode.segmentation
+    assert panel.logic.result(segmentation).warnings == ("Low confidence (0.4).",)  # for the console
+    select(panel.ui.populationSelector, "Child")
+    wait_until(lambda: panel.ui.applyButton.enabled)
+    panel.ui.applyButton.click()
+    wait_until(lambda: len(dialogs) > 0, timeout=60)
+    assert dialogs[-1].kind == "error"
+    assert "THERE IS NOT ENOUGH MEMORY FOR THIS VOLUME." in dialogs[-1].text
+
+
+def test_errors_of_this_process_and_reasons_are_shown_in_the_users_language(panel, shouting, dialogs, wait_until):
+    import slicer
+
+    choose(panel, slicer.util.addVolumeFromArray(np.zeros((30, 40, 50), np.uint8), name="empty"))
+    with pytest.raises(ValueError, match="CONSTANT"):
+        panel.onApplyButton()
+    assert "empty: CONSTANT VOLUME: EVERY VOXEL IS 0, SO" in dialogs[-1].text
+    select(panel.ui.methodSelector, "Classical, from a seed point")
+    assert panel.ui.applyButton.toolTip.startswith("THE classical METHOD NEEDS A SEED POINT")
 
 
 def test_a_doubtful_result_is_marked(panel, wait_until):

@@ -101,6 +101,32 @@ def test_a_click_on_a_row_of_a_folder_loads_the_volume_and_finds_its_regions(pan
     assert len(dialogs) == 0
 
 
+def test_what_the_library_says_is_shown_in_the_users_language(panel, shouting, quick, wait_until, dialogs, tmp_path):
+    from SlicerHPOLib.words import Message
+
+    (tmp_path / "scan.nii").write_bytes(b"")
+    panel.ui.folderLineEdit.currentPath = str(tmp_path)
+    click(panel.ui.folderButton)  # another process
+    wait_until(lambda: panel.ui.statusLabel.text == "LOOKING FOR VOLUMES")
+    wait_until(ended(panel), timeout=60)
+    table = panel.ui.resultsTable.mrmlTableNode().GetTable()
+    assert table.GetValueByName(0, "error").ToString() == "THE FILE IS EMPTY."
+    assert panel.logic.results()[0].error == "the file is empty."  # for the console
+    with pytest.raises(ValueError, match="EMPTY"):
+        panel.onResultClicked(0)
+    assert "scan.nii: THE FILE IS EMPTY." in dialogs.texts("error")[-1]
+    volume = a_volume()
+    panel.ui.inputSelector.setCurrentNode(volume)
+    quick.warnings = (Message("SlicerHPOLib.worker", "Too little memory."),)
+    click(panel.ui.applyButton)
+    wait_until(ended(panel))
+    assert panel.ui.statusLabel.text == "TOO LITTLE MEMORY."
+    quick.failure = Message("SlicerHPOLib.background", "It crashed with signal {signal}.", {"signal": "11"})
+    click(panel.ui.applyButton)
+    wait_until(ended(panel))
+    assert dialogs.texts("error")[-1] == "IT CRASHED WITH SIGNAL 11."
+
+
 # Window
 
 
