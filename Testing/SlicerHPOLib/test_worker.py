@@ -14,6 +14,7 @@ from SlicerHPOLib.fieldofview.classifier import Classifier
 from SlicerHPOLib.image import Image, read_image
 from SlicerHPOLib.job import Job
 from SlicerHPOLib.kidney.segmenter import KidneySegmenter
+from SlicerHPOLib.words import unpacked
 from SlicerHPOLib.worker import (
     classified_slices,
     classify_request,
@@ -42,8 +43,8 @@ def left_in(folder, request):
     """Handed over, and answered in this process: the exit code and result.json."""
     for _ in _written(request, folder):
         pass
-    code = main(folder)
-    return code, json.loads((folder / "result.json").read_text())
+    code, content = main(folder), json.loads((folder / "result.json").read_text())
+    return code, content | {"error": unpacked(content.get("error"))}
 
 
 @pytest.mark.parametrize("method", ["deformation", "unet"])
