@@ -12,7 +12,6 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterable, Mapping
-from functools import reduce
 from pathlib import PurePath
 
 
@@ -61,9 +60,9 @@ def unnamed(text: str, name: str) -> str:
 
 def joined(separator: str, parts: Iterable[str | None]) -> str:
     """As `separator.join`, of those that are not empty. The separator may be a message, too, such as " or "."""
-    join = _("{first}{separator}{second}")
-    given = [part for part in parts if part] or [""]
-    return reduce(lambda first, second: join.format(first=first, separator=separator, second=second), given)
+    values = {f"part{number}": part for number, part in enumerate(filter(None, parts), 1)}
+    template = "{separator}".join(f"{{{name}}}" for name in values)
+    return Message("", template, values | {"separator": separator})  # in all languages alike
 
 
 def in_one_line(text: str) -> str:

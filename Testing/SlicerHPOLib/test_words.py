@@ -208,6 +208,14 @@ def test_parts_that_are_joined_can_still_be_translated():
     assert [part.template for part in whole.values.values() if isinstance(part, Message)] == ["One.", "Two."]
 
 
+def test_however_many_parts_can_be_joined():
+    """A folder may hold thousands of series."""
+    many = named("folder", joined("\n", [_("series {number}").format(number=number) for number in range(5000)]))
+    assert len(many.splitlines()) == 5000
+    assert copy.deepcopy(many) == unpacked(json.loads(json.dumps(packed(many)))) == many
+    assert in_one_line(many) == many.replace("\n", " ")
+
+
 @given(MESSAGES, st.text("ab /.", min_size=1))
 def test_a_name_comes_first_and_can_be_taken_off(drawn, name):
     message, english = drawn

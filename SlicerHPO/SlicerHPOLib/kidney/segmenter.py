@@ -345,15 +345,15 @@ def check_request(image: Image, method: str, seed_point_mm, population: str) -> 
     """Raises SegmentationError for a method, seed point or population with which `segment` could not begin."""
     if why := why_not(method, population):
         raise SegmentationError(why)
-    if (seed_point_mm is None) == (method == "classical"):
+    if method == "classical" and seed_point_mm is None:
         raise SegmentationError(
-            (
-                _("The {method} method needs a seed point: R, A, S in mm near the middle of the kidney.")
-                if seed_point_mm is None
-                else _(
-                    "The {method} method takes no seed point; the classical one does: R, A, S in mm near the middle of "
-                    "the kidney."
-                )
+            _("The classical method needs a seed point: R, A, S in mm near the middle of the kidney.")
+        )
+    if method != "classical" and seed_point_mm is not None:
+        raise SegmentationError(
+            _(
+                "The {method} method takes no seed point; the classical one does: R, A, S in mm near the middle of the "
+                "kidney."
             ).format(method=method)
         )
     if seed_point_mm is None:

@@ -276,7 +276,7 @@ def test_errors_of_this_process_and_reasons_are_shown_in_the_users_language(pane
         panel.onApplyButton()
     assert "empty: CONSTANT VOLUME: EVERY VOXEL IS 0, SO" in dialogs[-1].text
     select(panel.ui.methodSelector, "Classical, from a seed point")
-    assert panel.ui.applyButton.toolTip.startswith("THE classical METHOD NEEDS A SEED POINT")
+    assert panel.ui.applyButton.toolTip.startswith("THE CLASSICAL METHOD NEEDS A SEED POINT")
 
 
 def test_a_doubtful_result_is_marked(panel, wait_until):
