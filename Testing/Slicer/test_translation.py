@@ -181,7 +181,10 @@ def test_what_is_no_message_stays_as_it_is(shouting, text):
     assert shouting(text) == text and shouting(ValueError(text)) == text
 
 
-@pytest.mark.parametrize("wrong", ["nur {wieviel} Bytes", "nur {size!x} Bytes", "nur {0} Bytes", "nur {size"])
+@pytest.mark.parametrize(
+    "wrong",
+    ["nur {wieviel} Bytes", "nur {size!x} Bytes", "nur {0} Bytes", "nur {size", "nur {size.x}", "nur {size[x]}"],
+)
 def test_a_translation_that_does_not_fit_its_values_is_not_used(scene, monkeypatch, wrong):
     from SlicerHPOLib.mrml import translation
     from SlicerHPOLib.words import _

@@ -20,7 +20,7 @@ def translated(said: str | Exception) -> str:
     values = {name: translated(value) for name, value in text.values.items()}
     try:
         return sentence.format(**values) if values else sentence
-    except (KeyError, IndexError, ValueError):  # a translator changed the name of a value
+    except (AttributeError, LookupError, TypeError, ValueError):  # a translator changed the name of a value
         return text.template.format(**values)
 
 
