@@ -172,8 +172,8 @@ def read_manifest(folder: str | os.PathLike) -> tuple[dict[str, Any], str]:
             raise BundleError(
                 named(
                     where,
-                    _("file {name} is {given}; {file_entry} is expected.").format(
-                        name=repr(name), given=_kind(entry), file_entry=_FILE_ENTRY
+                    _("file {name} is {given}; {expected} is expected.").format(
+                        name=repr(name), given=_kind(entry), expected=_FILE_ENTRY
                     ),
                 )
             )
@@ -259,9 +259,8 @@ def find_bundle(name_or_dir: str | os.PathLike) -> Path:
     places = joined(_(" and "), map(str, _places()))
     raise BundleError(
         _(
-            "No model {name}: neither a folder nor a model in {places} (there: {names}). Give one of "
-            "these names or a model's folder, or set {models_variable} to the folder that holds your "
-            "models."
+            "No model {name}: neither a folder nor a model in {places} (there: {names}). Give one of these names or a "
+            "model's folder, or set {models_variable} to the folder that holds your models."
         ).format(name=repr(str(name_or_dir)), places=places, names=names, models_variable=MODELS_VARIABLE)
     )
 
@@ -350,8 +349,8 @@ def _verified(folder: Path, name: str, entry: Mapping[str, Any]) -> bytes:
     if len(content) != entry["bytes"]:
         raise BundleError(
             _(
-                "{path} has {length} bytes, {manifest} says {expected}: it is incomplete or was "
-                "changed. Get the model again."
+                "{path} has {length} bytes, {manifest} says {expected}: it is incomplete or was changed. Get the model "
+                "again."
             ).format(path=folder / name, length=len(content), manifest=MANIFEST, expected=entry["bytes"])
         )
     if hashlib.sha256(content).hexdigest() != entry["sha256"].lower():
@@ -376,8 +375,8 @@ def _read(folder: Path, name: str, limit: int) -> bytes:
             raise BundleError(_("{path} is not a regular file. Get the model again.").format(path=path))
         if status.st_size > limit:
             raise BundleError(
-                _("{path} has {st_size} bytes; at most {limit} are read. Get the model again.").format(
-                    path=path, st_size=status.st_size, limit=limit
+                _("{path} has {size} bytes; at most {limit} are read. Get the model again.").format(
+                    path=path, size=status.st_size, limit=limit
                 )
             )
         with path.open("rb") as file:

@@ -296,9 +296,7 @@ def _planes(series: Series, where: str) -> Sequence[Slice]:
     spacings, orientations = (np.array([getattr(p, name) for p in planes]) for name in ("spacing_mm", "orientation"))
     if spacings.min() <= 0:
         raise ImageError(
-            named(
-                where, _("pixel spacing must be positive, not {spacing_mm} mm.").format(spacing_mm=planes[0].spacing_mm)
-            )
+            named(where, _("pixel spacing must be positive, not {given} mm.").format(given=planes[0].spacing_mm))
         )
     if np.abs(np.linalg.norm(orientations.reshape(-1, 3), axis=1) - 1).max() > 1e-2:
         raise ImageError(

@@ -350,8 +350,8 @@ def from_sitk(image: sitk.Image, name: str = "") -> Image:
             named(
                 name or _("SimpleITK image"),
                 _(
-                    "a volume has 3 dimensions and one real number a voxel; given are {dimensions} "
-                    "dimensions of {kind}."
+                    "a volume has 3 dimensions and one real number a voxel; given are {dimensions} dimensions of "
+                    "{kind}."
                 ).format(dimensions=image.GetDimension(), kind=image.GetPixelIDTypeAsString()),
             )
         )
@@ -426,10 +426,10 @@ def _grid(image: Image, spacing_mm: float | Sequence[float]) -> tuple[tuple[int,
         spacing = np.broadcast_to(np.asarray(spacing_mm, float), 3)
     except ValueError:
         raise ImageError(
-            _("spacing_mm must be one number or three, not {spacing_mm}.").format(spacing_mm=repr(spacing_mm))
+            _("spacing_mm must be one number or three, not {given}.").format(given=repr(spacing_mm))
         ) from None
     if not (np.isfinite(spacing) & (spacing > 0)).all():
-        raise ImageError(_("spacing_mm must be positive, not {spacing_mm}.").format(spacing_mm=repr(spacing_mm)))
+        raise ImageError(_("spacing_mm must be positive, not {given}.").format(given=repr(spacing_mm)))
     size = np.array(image.shape[::-1])
     new_size = np.maximum(np.ceil(size * image.spacing_mm / spacing - 1e-6), 1).astype(int)
     matrix = np.eye(4)

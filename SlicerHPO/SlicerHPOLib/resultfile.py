@@ -113,8 +113,8 @@ def _read(path: Path, parse: Callable[[str], R]) -> R:
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, csv.Error):
         raise ResultsError(
             _(
-                "{path} exists and does not hold results of this program (or of another version): it "
-                "is not replaced. Choose another file, or move this one away."
+                "{path} exists and does not hold results of this program (or of another version): it is not replaced. "
+                "Choose another file, or move this one away."
             ).format(path=path)
         ) from None
 

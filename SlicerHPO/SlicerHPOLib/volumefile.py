@@ -179,8 +179,8 @@ def _check_nifti_fields(path: Path, header: bytes) -> int:
             named(
                 path,
                 _(
-                    "contradictory rescaling: scl_slope {slope} says there is none, scl_inter is "
-                    "{intercept}. Correct the header."
+                    "contradictory rescaling: scl_slope {slope} says there is none, scl_inter is {intercept}. Correct "
+                    "the header."
                 ).format(slope=f"{slope:g}", intercept=f"{intercept:g}"),
             )
         )

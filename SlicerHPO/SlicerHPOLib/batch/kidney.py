@@ -259,8 +259,6 @@ def _checked_seed(method: str, seed_point_mm: Iterable[float] | None) -> tuple[f
         r = a = s = math.nan
     if not all(map(math.isfinite, (r, a, s))):
         raise BatchError(
-            _("A seed point is three numbers, R, A, S in mm; given is {seed_point_mm}.").format(
-                seed_point_mm=repr(seed_point_mm)
-            )
+            _("A seed point is three numbers, R, A, S in mm; given is {given}.").format(given=repr(seed_point_mm))
         )
     return r, a, s

@@ -327,9 +327,8 @@ def _checked(probabilities, positions_mm, tissue) -> tuple[np.ndarray, np.ndarra
         i = int(np.argmin(np.diff(positions) > 0))
         raise RegionError(
             _(
-                "Slice positions must increase, from inferior to superior, but slice {i} is at "
-                "{position} mm and slice {next} at {next_position} mm. Sort the slices by their "
-                "position along S."
+                "Slice positions must increase, from inferior to superior, but slice {i} is at {position} mm and slice "
+                "{next} at {next_position} mm. Sort the slices by their position along S."
             ).format(i=i, position=f"{positions[i]:g}", next=i + 1, next_position=f"{positions[i + 1]:g}")
         )
     tissue = np.ones(n, bool) if tissue is None else np.asarray(tissue)
@@ -386,9 +385,8 @@ def _fixed_boundaries(fixed: Mapping[str, float], s: np.ndarray) -> dict[int, fl
         if not isinstance(position, Real) or not s[0] < position <= s[-1]:
             raise RegionError(
                 _(
-                    "Fixed boundary {name} is at {position}; expected a position along S within the "
-                    "volume, with slices that show tissue on both sides: above {low} and up to "
-                    "{high} mm."
+                    "Fixed boundary {name} is at {position}; expected a position along S within the volume, with "
+                    "slices that show tissue on both sides: above {low} and up to {high} mm."
                 ).format(name=repr(name), position=repr(position), low=f"{s[0]:g}", high=f"{s[-1]:g}")
             )
         boundaries[lower] = float(position)
@@ -406,8 +404,8 @@ def _fixed_boundaries(fixed: Mapping[str, float], s: np.ndarray) -> dict[int, fl
         if between < high - low:
             raise RegionError(
                 _(
-                    "{pair} leave {between} slices with tissue to the {length} regions between them; "
-                    "each needs one. Move them apart."
+                    "{pair} leave {between} slices with tissue to the {length} regions between them; each needs one. "
+                    "Move them apart."
                 ).format(pair=pair, between=between, length=high - low)
             )
     return boundaries

@@ -124,8 +124,8 @@ class Corrector:
             if opposite is not None:
                 raise CorrectionError(
                     _(
-                        "A voxel cannot be both inside and outside, but {opposite} and {other} lie "
-                        "in the same one. Move or remove one of them."
+                        "A voxel cannot be both inside and outside, but {opposite} and {other} lie in the same one. "
+                        "Move or remove one of them."
                     ).format(opposite=points.name(opposite), other=points.name(other))
                 )
         # Each position once, in a fixed order
@@ -286,8 +286,8 @@ def _check_shape(phi: np.ndarray, grid: Grid, modes: np.ndarray | None) -> None:
     if phi.max() < 2 * MARGIN_MM or phi.min() > -2 * MARGIN_MM:
         raise CorrectionError(
             _(
-                "phi reaches from {least} to {most} mm; a shape has an inside (positive) and an "
-                "outside (negative), each at least {margin} mm deep."
+                "phi reaches from {least} to {most} mm; a shape has an inside (positive) and an outside (negative), "
+                "each at least {margin} mm deep."
             ).format(least=f"{phi.min():.1f}", most=f"{phi.max():.1f}", margin=f"{2 * MARGIN_MM:g}")
         )
     if (found := pieces(phi)) != 1:

@@ -70,8 +70,8 @@ def working_grid(image: Image, spacing_mm: float = SPACING_MM, size: int = SIZE)
     """
     if not (np.isfinite(spacing_mm) and spacing_mm > 0 and size >= 1):
         raise ImageError(
-            _("A working grid needs a positive spacing and size; given are {spacing_mm} mm and {size}.").format(
-                spacing_mm=spacing_mm, size=size
+            _("A working grid needs a positive spacing and size; given are {given} mm and {size}.").format(
+                given=spacing_mm, size=size
             )
         )
     matrix = np.eye(4)

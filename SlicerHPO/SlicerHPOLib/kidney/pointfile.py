@@ -145,8 +145,8 @@ def _from_own(content: Any, path: Path) -> Points:
         which = _which(path, number)
         if not isinstance(entry, dict) or not isinstance(entry.get("inside"), bool):
             raise PointFileError(
-                _("{which} is {entry}; expected is {own_point}.").format(
-                    which=which, entry=repr(entry), own_point=OWN_POINT
+                _("{which} is {entry}; expected is {expected}.").format(
+                    which=which, entry=repr(entry), expected=OWN_POINT
                 )
             )
         points = _with(points, entry.get("ras_mm"), entry["inside"], which)

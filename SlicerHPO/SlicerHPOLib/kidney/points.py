@@ -113,7 +113,7 @@ def _position(ras_mm) -> tuple[float, float, float]:
         r, a, s = (float(x) for x in ras_mm)
     except (TypeError, ValueError):
         raise CorrectionError(
-            _("A point is three numbers, R, A and S in mm; given is {ras_mm}.").format(ras_mm=repr(ras_mm))
+            _("A point is three numbers, R, A and S in mm; given is {given}.").format(given=repr(ras_mm))
         ) from None
     if not np.isfinite([r, a, s]).all():
         raise CorrectionError(_("A point needs finite coordinates; given is ({r}, {a}, {s}).").format(r=r, a=a, s=s))

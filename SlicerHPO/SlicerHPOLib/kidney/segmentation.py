@@ -112,8 +112,8 @@ def check_voxels(result: KidneySegmentation) -> None:
         for index in np.flatnonzero((result.mask[k, j, i] > 0) != points.inside):
             raise CorrectionError(
                 _(
-                    "At the volume's own resolution, {point} would be cut off from the kidney. Move "
-                    "it, or place another point between it and the kidney."
+                    "At the volume's own resolution, {point} would be cut off from the kidney. Move it, or place "
+                    "another point between it and the kidney."
                 ).format(point=points.name(index))
             )
 

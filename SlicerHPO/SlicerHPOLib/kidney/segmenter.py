@@ -76,8 +76,8 @@ class KidneySegmenter:
             if not positive or not isinstance(size, int) or size < 2 or not 0 <= least <= 1:
                 raise ValueError(
                     _(
-                        "input is {given} and decision {decision}; expected are spacings_mm, a size "
-                        "in voxels, and a least_confidence from 0 to 1."
+                        "input is {given} and decision {decision}; expected are spacings_mm, a size in voxels, and a "
+                        "least_confidence from 0 to 1."
                     ).format(given=manifest["input"], decision=manifest["decision"])
                 )
             return cls(network_of(parameters, bundle.weights()), spacings_mm, size, least)
@@ -301,8 +301,8 @@ class KidneySegmenter:
         template = Template(mean, modes.cpu().numpy(), np.zeros(len(modes)), self.network.spacing_mm)
         answer = segment_from_click(volume, grid, template, seed_mm, job)
         note = _(
-            "The classical method fits a kidney's shape around the seed point, whatever is there: "
-            "its result is no evidence of a kidney."
+            "The classical method fits a kidney's shape around the seed point, whatever is there: its result is no "
+            "evidence of a kidney."
         )
         least_jacobian = float(answer.deformation.least_jacobian())
         posed = posed_modes(self.network, answer.deformation, float(grid.spacing_mm[0]), 1.0)
@@ -364,9 +364,7 @@ def check_request(image: Image, method: str, seed_point_mm, population: str) -> 
         seed = np.zeros(0)
     if seed.shape != (3,) or not np.isfinite(seed).all():
         raise SegmentationError(
-            _("A seed point is three numbers, R, A, S in mm; given is {seed_point_mm}.").format(
-                seed_point_mm=repr(seed_point_mm)
-            )
+            _("A seed point is three numbers, R, A, S in mm; given is {given}.").format(given=repr(seed_point_mm))
         )
     ijk = image.ijk_of(seed)
     if (ijk < -0.5).any() or (ijk > np.array(image.shape[::-1]) - 0.5).any():
