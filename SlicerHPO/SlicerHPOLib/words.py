@@ -14,6 +14,8 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import PurePath
 
+_VALUE = re.compile(r"\{(\w+)\}")  # nothing else: sentences may come from a scene or a translator
+
 
 class Message(str):
     """A text in English that can be translated; a `str` for everything else.
@@ -25,7 +27,7 @@ class Message(str):
     """
 
     def __new__(cls, context: str, template: str, values: Mapping[str, str] | None = None):
-        message = super().__new__(cls, template.format(**values) if values else template)
+        message = super().__new__(cls, filled(template, values) if values else template)
         message.context, message.template, message.values = context, template, dict(values or {})
         return message
 
@@ -45,6 +47,16 @@ def _(sentence: str) -> Message:
     names of its folder and its own."""
     file = PurePath(sys._getframe(1).f_code.co_filename)
     return Message(f"{file.parent.name}.{file.stem}", sentence)
+
+
+def value_names(sentence: str) -> set[str]:
+    """The names of the values that a sentence has places for."""
+    return set(_VALUE.findall(sentence))
+
+
+def filled(sentence: str, values: Mapping[str, str]) -> str:
+    """A sentence with its values. Raises KeyError if it lacks one."""
+    return _VALUE.sub(lambda found: values[found[1]], sentence)
 
 
 def named(name: object, what: object) -> Message:
@@ -91,5 +103,5 @@ def unpacked(value: str | dict | None) -> str | None:
     try:
         values = {name: unpacked(part) for name, part in value["values"].items()}
         return Message(value["context"], value["template"], values)
-    except (TypeError, KeyError, AttributeError, IndexError):
+    except (TypeError, KeyError, AttributeError):
         raise ValueError(f"This is no text that was packed: {value!r}") from None

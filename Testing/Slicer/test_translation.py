@@ -7,7 +7,6 @@ and `mrml.translation` translates what was said where it is shown.
 
 import ast
 import re
-import string
 import subprocess
 from pathlib import Path
 from xml.etree import ElementTree
@@ -160,7 +159,7 @@ def test_every_sentence_of_the_library_is_translated_with_its_values(shouting):
     known = list(sentences_of_the_library())
     assert len(known) > 200
     for context, sentence in known:
-        names = [name for _text, name, *_how in string.Formatter().parse(sentence) if name]
+        names = re.findall(r"\{(\w+)\}", sentence)
         values = {name: str(number) for number, name in enumerate(names, 11)}
         text = Message(context, sentence, values)
         assert shouting(text) == sentence.format(**values).upper()
@@ -288,7 +287,7 @@ def test_no_english_is_left_in_what_the_library_says(scene, tmp_path, monkeypatc
     from SlicerHPOLib.words import Message
 
     def values_alone(context, text):
-        return "|".join(f"{{{name}}}" for _text, name, *_how in string.Formatter().parse(text) if name)
+        return "|".join(re.findall(r"\{\w+\}", text))
 
     monkeypatch.setattr(translation, "translate", values_alone)
     said = list(what_the_library_says(tmp_path))

@@ -116,6 +116,7 @@ def test_a_sentence_is_one_literal_with_plain_names_for_values_all_of_which_are_
         (said,) = node.args
         assert isinstance(said, ast.Constant) and isinstance(said.value, str) and not node.keywords
         assert all(name.isidentifier() and not spec and not conversion for name, spec, conversion in fields(said.value))
+        assert not re.search("[{}]", re.sub(r"\{\w+\}", "", said.value))
         if id(node) in formats:
             assert {name for name, *_how in fields(said.value)} == formats[id(node)], f"{file}:{node.lineno}"
 
@@ -194,6 +195,12 @@ def test_what_is_no_message_is_packed_as_it_is(text):
 def test_what_was_not_packed_is_refused(value):
     with pytest.raises(ValueError, match="no text"):
         unpacked(value)
+
+
+@pytest.mark.parametrize("template", ["{a:9999999999}", "{a.__class__}", "{a[0]}", "{a!r}", "{", "}{"])
+def test_a_sentence_from_elsewhere_can_ask_for_nothing_but_its_values(template):
+    """A scene that somebody sends may hold any."""
+    assert unpacked({"context": "", "template": template + " {a}", "values": {"a": "1"}}) == f"{template} 1"
 
 
 @given(TEXTS, st.lists(TEXTS.filter(bool)))

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import slicer
 from slicer.i18n import translate
 
-from ..words import Message
+from ..words import Message, filled, value_names
 
 
 def translated(said: str | Exception) -> str:
@@ -17,11 +17,10 @@ def translated(said: str | Exception) -> str:
     if not isinstance(text, Message):
         return text
     sentence = translate(text.context, text.template)
+    if value_names(sentence) != value_names(text.template):  # a translator's mistake, passed over as `tr` does
+        sentence = text.template
     values = {name: translated(value) for name, value in text.values.items()}
-    try:
-        return sentence.format(**values) if values else sentence
-    except (AttributeError, LookupError, TypeError, ValueError):  # a translator changed the name of a value
-        return text.template.format(**values)
+    return filled(sentence, values) if values else sentence
 
 
 @contextmanager
