@@ -16,12 +16,12 @@ from pathlib import Path
 
 import numpy as np
 from scipy.stats import t as student
-from SlicerHPOLib.files import replacing
 from SlicerHPOLib.job import Job
 
 from ..search.method import Method, Observation
 from ..search.rivals import RIVALS
 from ..search.space import Configuration, Continuous, Space
+from .rows import add_result
 from .sample_efficiency import OURS, Makers
 
 EVALUATIONS = (20, 40, 60)
@@ -92,8 +92,7 @@ def continuous(
         name, method, seed = key
         job.progress(done / len(wanted), f"{name}, {method}, seed {seed}")
         every = regrets(FUNCTIONS[name], methods[method](FUNCTIONS[name].space, seed), EVALUATIONS[-1])
-        found = _read(file) | {key: every[[n - 1 for n in EVALUATIONS]]}  # others may add too
-        _write(file, found)
+        found = add_result(file, key, every[[n - 1 for n in EVALUATIONS]], _read, _write)
     return {key: found[key] for key in wanted}
 
 
@@ -141,8 +140,7 @@ def _read(file: Path) -> dict[Key, np.ndarray]:
 
 
 def _write(file: Path, found: dict[Key, np.ndarray]) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(file) as temporary, temporary.open("w", newline="") as stream:
+    with file.open("w", newline="") as stream:
         writer = csv.writer(stream)
         writer.writerow(["function", "method", "seed", *EVALUATIONS])
         writer.writerows([*key, *(f"{r:.6g}" for r in of)] for key, of in found.items())

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from SlicerHPOLib.files import replacing
 from SlicerHPOLib.job import Job
 
 from ..plots import BLUE, GREY, logarithmic
@@ -26,6 +25,7 @@ from ..search.method import Method
 from ..search.report import WINDOW, running_median
 from .budget_curves import draw, incumbents, interval, save
 from .figure_2_7 import Makers
+from .rows import add_result
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -95,8 +95,7 @@ def searches(
         if key not in known:
             _, method, seed, _ = key
             job.progress(done / len(wanted), f"{method}, run {seed + 1} of {runs}")
-            known[key] = search(table, methods[method](table, seed), budget)
-            _write(file, known)
+            known = add_result(file, key, search(table, methods[method](table, seed), budget), read, _write)
     return {key: known[key] for key in wanted}
 
 
@@ -111,8 +110,7 @@ def read(file: Path) -> dict[Key, Search]:
 
 
 def _write(file: Path, found: dict[Key, Search]) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(file) as temporary, temporary.open("w", newline="") as stream:
+    with file.open("w", newline="") as stream:
         writer = csv.writer(stream)
         writer.writerow(HEAD)
         for key, of in found.items():

@@ -11,13 +11,12 @@ from __future__ import annotations
 
 import csv
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from scipy.stats import t as student
-from SlicerHPOLib.files import replacing
 from SlicerHPOLib.job import Job
 
 from ..search.bayesian import Bayesian
@@ -28,8 +27,10 @@ from ..search.random_search import RandomSearch
 from ..search.rivals import RIVALS
 from ..search.space import Space
 from ..search.transform import identity
+from .rows import add_result
 
 DRAWS = (15, 30, 60)
+Key = tuple[str, str, int]  # table, method, seed
 
 
 def source(space: Space, seed: int = 0) -> Bayesian:
@@ -103,7 +104,7 @@ def sample_efficiency(
     if draws < DRAWS[0]:
         raise ValueError(f"{draws} draws: at least {DRAWS[0]} are compared.")
     file = Path(out) / "runs.csv"
-    runs = _by_key(read(file))
+    runs = _read(file)
     wanted = [(table, method, seed) for table in tables for method in methods for seed in seeds]
     asked = sum(n <= draws for n in DRAWS)
     for done, key in enumerate(wanted):
@@ -115,8 +116,7 @@ def sample_efficiency(
         gaps, failed = search(tables[name], methods[method](tables[name].space, seed), draws)
         seconds = time.process_time() - start
         reached = tuple(gaps[n - 1] if n <= draws else None for n in DRAWS)
-        runs = _by_key(read(file)) | {key: Run(name, method, seed, reached, failed, seconds)}  # others may add too
-        _write(file, runs.values())
+        runs = add_result(file, key, Run(name, method, seed, reached, failed, seconds), _read, _write)
     return [run for run in runs.values() if run.table in tables]
 
 
@@ -127,10 +127,6 @@ def named(names: Sequence[str], among: Makers = METHODS) -> Makers:
     return {name: among[name] for name in names}
 
 
-def _by_key(runs: Iterable[Run]) -> dict[tuple[str, str, int], Run]:
-    return {(run.table, run.method, run.seed): run for run in runs}
-
-
 def read(file: Path) -> list[Run]:
     """The runs that a file has; none if it is not there."""
     if not file.exists():
@@ -139,10 +135,13 @@ def read(file: Path) -> list[Run]:
         return [Run.from_row(row) for row in csv.DictReader(lines)]
 
 
-def _write(file: Path, runs: Iterable[Run]) -> None:
-    rows = [run.as_row() for run in runs]
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(file) as temporary, temporary.open("w", newline="") as stream:
+def _read(file: Path) -> dict[Key, Run]:
+    return {(run.table, run.method, run.seed): run for run in read(file)}
+
+
+def _write(file: Path, runs: dict[Key, Run]) -> None:
+    rows = [run.as_row() for run in runs.values()]
+    with file.open("w", newline="") as stream:
         writer = csv.DictWriter(stream, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)

@@ -17,11 +17,13 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from SlicerHPOLib.job import Job
 
+from ..lock import locked
 from .engine import Engine, InTurn, Train
 from .method import Method, Observation, Suggestion
 from .space import Continuous, Integer, Space
@@ -255,34 +257,19 @@ def _opened(storage: str) -> tuple[Callable, optuna.storages.BaseStorage]:
 
     is_file = "://" not in storage or storage.startswith(SQLITE)
     path = Path(storage.removeprefix(SQLITE)).resolve()
-    locked = _locked_file(path) if is_file else _locked_database(storage)
+    lock = partial(locked, path) if is_file else _locked_database(storage)
     try:
-        with locked():
+        with lock():
             if "://" in storage:
-                return locked, RDBStorage(storage)
+                return lock, RDBStorage(storage)
             _keep_whole_lines(path)
-            return locked, JournalStorage(JournalFileBackend(str(path), lock_obj=_NoLock()))
+            return lock, JournalStorage(JournalFileBackend(str(path), lock_obj=_NoLock()))
     except (SQLAlchemyError, ValueError, KeyError) as error:
         raise ValueError(f"{storage} holds no studies, or cannot be opened: {error}.") from error
 
 
-def _locked_file(path: Path) -> Callable:
-    """By a file beside it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-
-    @contextmanager
-    def locked() -> Iterator[None]:
-        import fcntl
-
-        with path.with_name(path.name + ".lock").open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)  # the system frees it when a process dies
-            yield
-
-    return locked
-
-
 def _locked_database(address: str) -> Callable:
-    """By PostgreSQL's advisory lock, which it frees when a process dies. Other kinds of databases have no lock here."""
+    """A lock that PostgreSQL keeps and frees when a process dies. Other kinds of databases have none here."""
     from sqlalchemy import create_engine, text
 
     try:
@@ -293,12 +280,12 @@ def _locked_database(address: str) -> Callable:
         return nullcontext
 
     @contextmanager
-    def locked() -> Iterator[None]:
+    def lock() -> Iterator[None]:
         with engine.begin() as connection:
             connection.execute(text(f"SELECT pg_advisory_xact_lock({LOCK})"))
             yield
 
-    return locked
+    return lock
 
 
 class _NoLock:

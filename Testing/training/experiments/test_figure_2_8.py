@@ -57,6 +57,17 @@ def test_searches_go_on_with_what_the_folder_has(tmp_path, monkeypatch):
     assert len(read(tmp_path / "searches.csv")) == 8
 
 
+def test_searches_that_another_process_adds_meanwhile_are_kept(tmp_path):
+    table, methods = a_table(), chosen(["random"])
+
+    def slow(table, seed):
+        searches("other", table, tmp_path, 1, 2, methods)
+        return methods["random"](table, seed)
+
+    searches("t", table, tmp_path, 1, 2, {"slow": slow})
+    assert set(read(tmp_path / "searches.csv")) == {("t", "slow", 0, 2.0), ("other", "random", 0, 2.0)}
+
+
 def test_what_is_chosen_from_the_losses_gets_better_and_what_is_random_does_not(tmp_path):
     found = searches("t", a_table(), tmp_path, 4, 6, METHODS)
     last = {name: values[:, -1].mean() for name, values in curves("figure-2.9", found).items()}

@@ -48,6 +48,19 @@ def test_a_search_that_is_killed_loses_what_is_not_finished_only(tmp_path):
     assert [run.seed for run in read(tmp_path / "runs.csv")] == [0]
 
 
+def test_runs_that_another_process_adds_meanwhile_are_kept(tmp_path):
+    tables = {"small": a_table()}
+
+    def slow(space, seed):
+        sample_efficiency(tables, tmp_path, [seed], {"other": GridSearch}, draws=15)
+        return GridSearch(space)
+
+    sample_efficiency(tables, tmp_path, range(2), {"slow": slow}, draws=15)
+    assert {(run.method, run.seed) for run in read(tmp_path / "runs.csv")} == {
+        (m, s) for m in ("slow", "other") for s in (0, 1)
+    }
+
+
 def test_more_draws_than_were_made_are_made(tmp_path):
     for draws, gaps in ((15, 1), (30, 2), (15, 2)):
         (run,) = sample_efficiency({"small": a_table()}, tmp_path, [0], named(["random"]), draws=draws)
