@@ -5,7 +5,7 @@ stopped on a rung, failed, or running. So Optuna's dashboard, plots and importan
 is a function of what it was told, so whoever opens the study tells a new one everything and asks on. A training that
 was running when its process died is handed out again first, with the same number, to go on from its checkpoint.
 
-The storage is a journal file (`search.log`) or a database (`sqlite:///search.db`, `postgresql://...`). Several
+The storage is a journal file (`search.log`) or a database (`sqlite:///search.db`, `postgresql+psycopg://...`). Several
 processes may share it, of one machine if it is a file: each asks and tells while it holds the storage's lock, and
 learns first what the others have done.
 """
@@ -275,7 +275,10 @@ def _locked_database(address: str) -> Callable:
     try:
         engine = create_engine(address)
     except ImportError as error:
-        raise ValueError(f"The database needs a driver ({error}): pip install 'psycopg[binary]'.") from error
+        raise ValueError(
+            f"The database needs a driver ({error}): pip install 'psycopg[binary]', and begin the address with "
+            "postgresql+psycopg://."
+        ) from error
     if engine.dialect.name != "postgresql":
         return nullcontext
 
