@@ -5,6 +5,9 @@ is phi o h with h the flow of least steps that brings every point to its margin,
 counts twice, where it lies and at the centre of the voxel of the image that holds it, so that the label map on the
 image's own voxels agrees with it. d_k is `MARGIN_MM`, or a quarter of the distance to the nearest opposite point.
 
+**Flat places.** The flow follows the gradient of phi. It vanishes at the very middle of a shape, and wherever phi is
+cut off at some distance from its surface; there a point on the wrong side heads for the nearest node on the right one.
+
 **Discretisation.** phi o h is sampled at the grid's nodes and interpolated again by `grid.to_native`. The interpolant
 differs a little from phi o h at the points; the flow is continued with demands raised by the shortfall until the
 interpolant itself honours them all. That is checked on what is returned, as is that the shape is still in one piece
@@ -17,10 +20,12 @@ are applied to the first phi. Taking a point back gives to the last bit what was
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import ndimage as ndi
+from scipy.spatial import cKDTree
 from scipy.stats import chi2
 
 from ..words import _, joined, named
@@ -38,6 +43,7 @@ __all__ = ["Correction", "CorrectionError", "Corrector", "History", "Point", "Po
 
 MARGIN_MM = 1.0  # between a point and the surface, measured by phi
 FINER = 3  # kernels tried
+FLAT = 0.25  # slope of phi (that of a distance is 1) below which it does not show the way to the surface
 STEPS, ROUNDS = 100, 12  # of one flow; typical are 5 and 1
 UNLIKELY = 0.01  # corrections as long as this part of the shape model's are plausible
 
@@ -169,6 +175,21 @@ class Corrector:
             raise _FailedError(None)
         return Correction(phi, honoured(phi, self.grid, points, self.image), norm, jacobian, _warning(norm, points))
 
+    @cached_property
+    def _banks(self) -> dict[float, cKDTree]:
+        """By side, the nodes on it next to the surface, RAS mm."""
+        sides = {sign: sign * self.phi > 0 for sign in (1.0, -1.0)}
+        banks = {sign: side & ~ndi.binary_erosion(side, border_value=1) for sign, side in sides.items()}
+        return {sign: cKDTree(self.grid.ras_of(np.argwhere(bank))) for sign, bank in banks.items()}
+
+    def _way_across(self, at: np.ndarray, signs: np.ndarray) -> np.ndarray:
+        """(n, 3) mm from places (n, 3) to the nearest nodes on the sides where they should be."""
+        way = np.empty_like(at)
+        for sign, bank in self._banks.items():
+            some = signs == sign
+            way[some] = bank.data[bank.query(at[some])[1]] - at[some]
+        return way
+
     def _flow(self, kernel, at, signs, demands) -> tuple[list[Step], np.ndarray]:
         """Steps until the sites at (m, 3) meet their demands, and where they are then."""
         steps: list[Step] = []
@@ -179,10 +200,16 @@ class Corrector:
                 return steps, at
             if len(steps) == STEPS:
                 raise _FailedError(int(short.argmax()))
-            # In units of distance; at the very middle of a shape, where phi is flat, no more than that allows
-            slope = np.maximum(np.linalg.norm(gradient, axis=1), 0.25)
-            wanted = (short + 0.1 * demands) / slope
-            steps.append(kernel.least_step(at, (signs / slope)[:, None] * gradient, wanted))
+            slope = np.linalg.norm(gradient, axis=1)
+            lost = (slope < FLAT) & (signs * value < 0)
+            slope = np.maximum(slope, FLAT)
+            # In units of distance
+            wanted, uphill = (short + 0.1 * demands) / slope, (signs / slope)[:, None] * gradient
+            if lost.any():
+                way = self._way_across(at[lost], signs[lost])
+                distance = np.maximum(np.linalg.norm(way, axis=1), 1e-6)
+                wanted[lost], uphill[lost] = distance + demands[lost], way / distance[:, None]
+            steps.append(kernel.least_step(at, uphill, wanted))
             at = at + kernel.displacement(steps[-1], at.T).T
 
 
