@@ -109,7 +109,7 @@ class Corrector:
 
         Raises:
             CorrectionError: a point outside the volume, opposite points in one voxel, or points that alternate more
-                finely than the grid can show; the message names them.
+                finely than the grid can show, opposite ones nearer than its spacing; the message names them.
         """
         constraints = self._constraints(points)
         for kernel in self.kernels:
@@ -117,7 +117,7 @@ class Corrector:
                 return self._correct(kernel, points, constraints)
             except _FailedError as error:
                 failed = error
-        raise CorrectionError(_refusal(points, constraints, failed))
+        raise CorrectionError(_refusal(points, constraints, failed, self.grid))
 
     def _constraints(self, points: Points) -> _Constraints:
         ras, inside = points.ras_mm, points.inside
@@ -258,7 +258,7 @@ def _voxels(place: Image | Grid, ras: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return place.ras_of(voxels), voxels
 
 
-def _refusal(points: Points, constraints: _Constraints, failed: _FailedError) -> str:
+def _refusal(points: Points, constraints: _Constraints, failed: _FailedError, grid: Grid) -> str:
     gaps = np.linalg.norm(constraints.sites[:, None] - constraints.sites, axis=-1)
     gaps[constraints.signs[:, None] == constraints.signs] = np.inf
     if failed.site is None:  # torn between the closest opposite points
@@ -274,6 +274,9 @@ def _refusal(points: Points, constraints: _Constraints, failed: _FailedError) ->
         pair = _("Closest on opposite sides are {first} and {second}, {gap} mm apart.").format(
             first=first, second=second, gap=f"{gaps[site, other]:.1f}"
         )
+        if gaps[site, other] < (spacing := grid.spacing_mm.max()):
+            limit = _("A working grid of {spacing} mm may be too coarse for a surface between them.")
+            pair = joined(" ", [pair, limit.format(spacing=f"{spacing:.1f}")])
     what = named(what, _("no smooth deformation of one piece was found."))
     return joined(" ", [what, pair, _("Move or remove one of the points.")])
 

@@ -115,6 +115,16 @@ def test_no_points_change_nothing_and_a_point_already_right_neither():
         assert (result.norm, result.min_jacobian, result.warning) == (0.0, 1.0, None)
 
 
+@pytest.mark.parametrize("others", [Points(), Points().add_outside((20, 0, 0)).add_inside((-50, -20, 4))])
+@pytest.mark.parametrize("cut", [(-np.inf, np.inf), (-12, 6), (-2, 2)])
+def test_points_where_the_gradient_vanishes_are_honoured_and_no_more_implausible_than_others(cut, others):
+    grid = cubic_grid(45, 4.0)  # a node, and the voxel's centre with it, at the very middle of the ball
+    shape = Corrector(np.clip(ball(grid), *cut), grid)
+    result = shape(others.add_outside((0, 0, 0)))
+    assert result.honoured.all() and pieces(result.phi) == 1 and result.min_jacobian > 0
+    assert 1 < result.norm < 10
+
+
 def test_the_corrected_surface_passes_next_to_a_single_point_and_not_far_beyond():
     result = correct(ball(GRID), GRID, Points().add_inside((38, 0, 0)))
     value = interpolated(result.phi, GRID.voxel_of(np.array([[38.0, 0, 0]])))[0]
@@ -268,7 +278,7 @@ def test_points_that_alternate_more_finely_than_the_grid_are_refused_naming_a_pa
     rng, points = np.random.default_rng(0), Points()
     for n, offset in enumerate(rng.permutation(np.argwhere(np.ones((3, 3, 3)))) - 1):
         points = (points.add_inside if n % 2 else points.add_outside)((30, 0, 0) + offset)
-    with pytest.raises(CorrectionError, match=r"point \d+ \((in|out)side.* and point \d+ .*mm apart"):
+    with pytest.raises(CorrectionError, match=r"point \d+ \((in|out)side.* and point \d+ .*mm apart.* grid of 4.0 mm"):
         correct(ball(GRID), GRID, points, image)
 
 
