@@ -108,8 +108,9 @@ class Corrector:
         """Honour all points.
 
         Raises:
-            CorrectionError: a point outside the volume, opposite points in one voxel, or points that alternate more
-                finely than the grid can show, opposite ones nearer than its spacing; the message names them.
+            CorrectionError: a point outside the volume, opposite points in one voxel, points that alternate more finely
+                than the grid can show, or a flow that stalls: seen only where opposite points are nearer than the
+                grid's spacing, or lie in the wrong order on one normal of the surface. The message names them.
         """
         constraints = self._constraints(points)
         for kernel in self.kernels:
