@@ -1,5 +1,5 @@
 """Figure 3.7 of Bertrand 2019: a network of adults of which only some convolutions learn children, those up to the n-th
-or from the n-th on, counted from the input."""
+or from the n-th on, counted from the input. Strategies are chosen by it, so its unseen subjects are no table's."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from SlicerHPOLib.kidney.unet import UNet
 from ..kidney.transfer import convolutions
 from ..plots import BLUE, GREY, VERMILLION
 from ..simulation.randomisation import POPULATIONS
-from .populations import Populations, Scale, transferred
+from .populations import CHOICE, Populations, Scale, transferred
 from .rows import write_rows
 
 EVERY = 2  # so manyeth convolution ends or begins what learns
@@ -33,7 +33,7 @@ class Row:
 
 def draw(out: str | Path, scale: Scale, job: Job = Job()) -> str:
     """Train what is missing; writes figure-3.7.csv, .md and .png, and returns the table."""
-    data = Populations(out, scale, job)
+    data = Populations(out, scale, job, CHOICE)
     last = len(convolutions(UNet(scale.network)))
     rows = [
         Row(which, number, *(float(np.mean(found[name])) for name in POPULATIONS))

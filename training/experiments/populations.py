@@ -1,7 +1,8 @@
 """Adults whose volumes are gone, and children: what the experiments of chapter 3 of Bertrand 2019 start from.
 
 A U-Net is trained on simulated adults, once. Each seed then has children of its own to take it to. Subjects to measure
-on are of neither. Everything is on the working grid, and kept in a folder, where a later call goes on.
+on are of neither, and those by which a strategy may be chosen (figure 3.7) are others than those that tables are of.
+Everything is on the working grid, and kept in a folder, where a later call goes on.
 """
 
 from __future__ import annotations
@@ -23,18 +24,20 @@ from ..kidney.train import TrainingPlan, train, trained
 from ..kidney.transfer import REMEMBERED, TransferPlan, added_weights, dice_of, step_seconds, transfer
 from ..simulation.randomisation import POPULATIONS
 
-DATA_SEEDS = {"adults": 31, "children": 32, "test": 33}
-ADULTS = {"adults": 1.0, "children": 0.0, "test": 0.5}  # their share
+CHOICE, TEST = "choice", "test"  # subjects to choose by, and to measure on
+DATA_SEEDS = {"adults": 31, "children": 32, CHOICE: 33, TEST: 34}
+ADULTS = {"adults": 1.0, "children": 0.0, CHOICE: 0.5, TEST: 0.5}  # their share
 
 
 @dataclass(frozen=True)
 class Scale:
-    """How much is computed. adults: trained on. children: of each seed. test: of each population, to measure on.
-    pool: of the voxels. steps: of the training on adults. transfer_steps: of each transfer, and of a training on
+    """How much is computed. adults: trained on. children: of each seed. choice, test: of each population, to choose
+    by and to measure on. pool: of the voxels. steps: of the training on adults. transfer_steps: of each transfer, and of a training on
     children alone. batch, transfer_batch: volumes in a step. augmentation: its strength."""
 
     adults: int
     children: int
+    choice: int
     test: int
     seeds: int
     steps: int
@@ -49,19 +52,22 @@ class Scale:
 LAYERS_RATE = 4e-3  # of learning, where all that learns is small and starts at nothing
 SLOW, SLOW_RATE = ", slowly", 3e-4  # the same strategy at a lower rate
 GUARD = 10.0  # weight of what the network answered before
-LONGER = 2  # times as many steps, where a step takes less than a third of the time
+LONGER = 3  # times as many steps, where a step takes less than a third of the time
 MIDDLE = UNetParameters(base=16, strided=True, dropout=0.0, instance=True)  # 4 million weights
 SCALES = {
-    "small": Scale(240, 40, 30, 3, 2400, 240, 8, 4, 2, 0.5, MIDDLE),
-    "full": Scale(503, 64, 100, 5, 20_000, 5_000, 4, 4, 1, 1.0, REFERENCE),
+    "small": Scale(240, 40, 30, 60, 3, 2400, 240, 8, 4, 2, 0.5, MIDDLE),
+    "full": Scale(503, 64, 100, 100, 5, 20_000, 5_000, 4, 4, 1, 1.0, REFERENCE),
 }
 
 
 class Populations:
-    """The data of an experiment, its networks, and its results, as files of a folder that are made when asked for."""
+    """The data of an experiment, its networks, and its results, as files of a folder that are made when asked for.
 
-    def __init__(self, out: str | Path, scale: Scale, job: Job = Job()):
-        self.out, self.scale, self.job = Path(out), scale, job
+    subjects: whose Dice the results are, `TEST` or `CHOICE`.
+    """
+
+    def __init__(self, out: str | Path, scale: Scale, job: Job = Job(), subjects: str = TEST):
+        self.out, self.scale, self.job, self.subjects = Path(out), scale, job, subjects
 
     def _volumes(self, name: str, count: int) -> Volumes:
         folder = simulate(
@@ -77,8 +83,8 @@ class Populations:
 
     @cached_property
     def unseen(self) -> Volumes:
-        """Adults and children to measure on."""
-        return self._volumes("test", 2 * self.scale.test)
+        """Adults and children that no network has learned from."""
+        return self._volumes(self.subjects, 2 * (self.scale.choice if self.subjects == CHOICE else self.scale.test))
 
     def children(self, seed: int, count: int | None = None) -> Volumes:
         """The children of a seed, or the first `count` of them; more than it has are others' too."""
@@ -107,7 +113,7 @@ class Populations:
     def result(self, name: str, measured: Callable[[], tuple[nn.Module, dict]]) -> dict:
         """What is kept under this name; else the Dice of each unseen subject, by population, of a model (volumes ->
         probabilities), and what else is to be kept."""
-        path = self.out / name / "result.json"
+        path = self.out / name / f"{self.subjects}.json"
         if path.exists():
             return json.loads(path.read_text())
         model, more = measured()

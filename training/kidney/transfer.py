@@ -76,7 +76,7 @@ class TransferPlan:
     batch: int = 4
     augmentation: float = 1.0
     guard: float = 0.0
-    copies: int = 6
+    copies: int = 12
     seed: int = 0
     precision: str = "bfloat16"
 

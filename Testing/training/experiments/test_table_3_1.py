@@ -5,13 +5,13 @@ import pytest
 from SlicerHPOLib.kidney.unet import LIGHT, REFERENCE, UNet, UNetParameters
 
 from training.experiments import few_shot, figure_3_7, figure_3_9, populations
-from training.experiments.populations import SLOW, Populations, Scale
+from training.experiments.populations import CHOICE, SLOW, TEST, Populations, Scale
 from training.experiments.table_3_1 import GATED, GUARDED, STRATEGIES, describe, gate_of, table_3_1
 from training.kidney.transfer import EVERYWHERE, REMEMBERED, added_weights
 
 NETWORK = UNetParameters(base=2, levels=2, strided=True, dropout=0.0, instance=True)
 TINY = Scale(
-    adults=8, children=5, test=2, seeds=1, steps=8, transfer_steps=2, batch=2, transfer_batch=2, pool=4,
+    adults=8, children=5, choice=1, test=2, seeds=1, steps=8, transfer_steps=2, batch=2, transfer_batch=2, pool=4,
     augmentation=1.0, network=NETWORK,
 )  # fmt: skip
 
@@ -58,6 +58,9 @@ def test_figures_share_the_trainings_of_the_table(folder, monkeypatch):
     text = figure_3_9.draw(folder, TINY)
     assert text.count("\n") == len(STRATEGIES) + 6 and (folder / "figure-3.9.png").stat().st_size > 10_000
     text = figure_3_7.draw(folder, TINY)
+    chosen, unseen = (Populations(folder, TINY, subjects=kind).unseen for kind in (CHOICE, TEST))
+    assert (len(chosen), len(unseen)) == (2, 4)
+    assert not any(np.array_equal(one, other) for one in chosen.images for other in unseen.images)
     assert "| up to 1 |" in text and "| from 7 |" in text and (folder / "figure-3.7.png").exists()
     text = few_shot.draw(folder, TINY)
     assert text.count("| 2 |") == text.count("| 5 |") == 2 and (folder / "few-shot.png").exists()
