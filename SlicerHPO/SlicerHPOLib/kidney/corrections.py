@@ -11,7 +11,8 @@ cut off at some distance from its surface; there a point on the wrong side heads
 **Discretisation.** phi o h is sampled at the grid's nodes and interpolated again by `grid.to_native`. The interpolant
 differs a little from phi o h at the points; the flow is continued with demands raised by the shortfall until the
 interpolant itself honours them all. That is checked on what is returned, as is that the shape is still in one piece
-where its grid is coarser than its thinnest part. Should either fail, the flow is computed anew with a finer kernel.
+where its grid is coarser than its thinnest part. Should either fail, the flow is computed anew with a finer kernel; and
+should all kernels fail, then once more with opposite points passing each other as in `turning.py`.
 
 The result is a function of phi and the set of points alone: points are put in a fixed order, and always all of them
 are applied to the first phi. Taking a point back gives to the last bit what was before it.
@@ -21,6 +22,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,6 +36,7 @@ from .grid import Grid
 from .modes import Modes
 from .points import CorrectionError, History, Point, Points
 from .spline import Spline, interpolated
+from .turning import turned
 from .warp import Warp
 
 if TYPE_CHECKING:
@@ -110,12 +113,12 @@ class Corrector:
         Raises:
             CorrectionError: a point outside the volume, opposite points in one voxel, points that alternate more finely
                 than the grid can show, or a flow that stalls: seen only where opposite points are nearer than the
-                grid's spacing, or lie in the wrong order on one normal of the surface. The message names them.
+                grid's spacing. The message names them.
         """
         constraints = self._constraints(points)
-        for kernel in self.kernels:
+        for turning, kernel in product((False, True), self.kernels):
             try:
-                return self._correct(kernel, points, constraints)
+                return self._correct(kernel, turning, points, constraints)
             except _FailedError as error:
                 failed = error
         raise CorrectionError(_refusal(points, constraints, failed, self.grid))
@@ -158,12 +161,12 @@ class Corrector:
                     )
                 )
 
-    def _correct(self, kernel: Kernel, points: Points, constraints: _Constraints) -> Correction:
+    def _correct(self, kernel: Kernel, turning: bool, points: Points, constraints: _Constraints) -> Correction:
         warp = Warp(self.phi, self.spline, self.grid, kernel)
         at, voxel = constraints.sites, self.grid.voxel_of(constraints.sites)
         demands, norm = constraints.demands, 0.0
         for _round in range(ROUNDS):
-            steps, at = self._flow(kernel, at, constraints.signs, demands)
+            steps, at = self._flow(kernel, turning, at, constraints.signs, demands)
             norm += sum(step.norm for step in steps)
             phi, jacobian = warp.after(steps)
             short = constraints.demands - constraints.signs * interpolated(phi, voxel)
@@ -191,8 +194,8 @@ class Corrector:
             way[some] = bank.data[bank.query(at[some])[1]] - at[some]
         return way
 
-    def _flow(self, kernel, at, signs, demands) -> tuple[list[Step], np.ndarray]:
-        """Steps until the sites at (m, 3) meet their demands, and where they are then."""
+    def _flow(self, kernel, turning, at, signs, demands) -> tuple[list[Step], np.ndarray]:
+        """Steps until the sites at (m, 3) meet their demands, and where they are then; see `turning.py`."""
         steps: list[Step] = []
         while True:
             value, gradient = self.spline.value_and_gradient(at)
@@ -210,6 +213,8 @@ class Corrector:
                 way = self._way_across(at[lost], signs[lost])
                 distance = np.maximum(np.linalg.norm(way, axis=1), 1e-6)
                 wanted[lost], uphill[lost] = distance + demands[lost], way / distance[:, None]
+            if turning:
+                wanted, uphill = turned(kernel, at, signs, short, wanted, uphill)
             steps.append(kernel.least_step(at, uphill, wanted))
             at = at + kernel.displacement(steps[-1], at.T).T
 
