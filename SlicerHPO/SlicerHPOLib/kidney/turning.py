@@ -8,8 +8,8 @@ together until the grid cannot show what lies between them.
 Of all motions of the pair that bring the inside point farther in than the outside one, the rigid ones squeeze nothing.
 So, while they head for each other, the line between them is turned rather than shortened: with the unit vector e along
 it and the inward normal n, the inside point goes along t, the outside point along -t, where t is the part of n
-perpendicular to e. This is the shorter way round. Where n and e are parallel to within about a tenth, there is none
-that matters, and t leans towards a principal axis of the shape, on the side where t is already.
+perpendicular to e. This is the shorter way round. Where n and e are nearly parallel no way is much shorter, and t
+leans towards the principal axis of the shape that is the least along e, to the side where t is already.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 from .flow import Kernel
 
 HEAD_ON = 0.5  # cosine between where a point goes and where the other is, above which it is in the way
-LEAN = 0.1  # towards an axis
+LEAN = 0.1  # sine between n and e, below which t leans towards an axis
 
 
 def turned(
@@ -50,9 +50,10 @@ def turned(
         return vectors - (vectors * line).sum(axis=1, keepdims=True) * line
 
     line = between[one, other] / gaps[one, other, None]
-    inward = across(side[one, None] * (ways[one] - ways[other]))
+    inward = across(side[one, None] * (ways[one] - ways[other]) / 2)
     axis = across(kernel.axes.T[np.abs(line @ kernel.axes).argmin(axis=1)])
-    inward += LEAN * np.where((inward * axis).sum(axis=1, keepdims=True) < 0, -axis, axis)
+    axis = np.where((inward * axis).sum(axis=1, keepdims=True) < 0, -axis, axis)
+    inward += np.maximum(LEAN - np.linalg.norm(inward, axis=1, keepdims=True), 0) * axis
     wanted, uphill = wanted.reshape(2, -1).copy(), uphill.reshape(2, -1, 3).copy()
     wanted[:, one] = gaps[one, other] / 2
     uphill[:, one] = side[one, None] * inward / np.linalg.norm(inward, axis=1, keepdims=True)

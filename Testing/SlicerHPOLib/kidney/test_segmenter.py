@@ -266,6 +266,16 @@ def test_every_point_is_honoured_in_its_voxel_of_a_mask_of_one_piece(oblique, gi
     assert result.least_jacobian > 0
 
 
+@pytest.mark.parametrize("outside_mm", [24, 22, 20])
+def test_an_inside_point_straight_beyond_an_outside_one_is_honoured_by_going_round(outside_mm):
+    s, image = segmenter(), volume()
+    before = s.segment(image, points=Points().add_inside(image.center_mm + (28, -3, 2)))
+    result = s.add_outside(image.center_mm + (outside_mm, -3, 2))
+    assert result.mask[voxels_of(image, s.points)].tolist() == [1, 0]
+    assert pieces(result.mask) == 1 and result.least_jacobian > 0
+    np.testing.assert_array_equal(s.undo().phi, before.phi)
+
+
 def test_undo_redo_and_remove_give_to_the_last_bit_what_was_before():
     s, centre = segmenter(), volume().center_mm
     states = [s.segment(volume()), s.add_inside(centre + (30, 0, 0)), s.add_outside(centre + (0, 12, 0))]

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from scipy import ndimage as ndi
+from scipy.spatial.transform import Rotation
 from SlicerHPOLib.image import Image
-from SlicerHPOLib.kidney.corrections import Corrector, Points, correct, pieces
+from SlicerHPOLib.kidney.corrections import Corrector, Points, pieces
 from SlicerHPOLib.kidney.flow import Kernel, Prior
-from SlicerHPOLib.kidney.grid import Grid, to_native
+from SlicerHPOLib.kidney.grid import to_native
+from SlicerHPOLib.kidney.segmentation import largest_piece
 from SlicerHPOLib.kidney.turning import turned
 
 from training.kidney.clicks import bean, cubic_grid
@@ -106,34 +107,35 @@ def test_points_turn_with_the_nearest_that_they_meet_and_nothing_is_written_into
     np.testing.assert_array_equal(uphill, before[1])
 
 
+@pytest.mark.parametrize("astray", [(0.1, 0.2), (0.5, 0.3), (2, 1)])
+def test_directions_turn_with_the_shape_and_not_with_the_signs_of_its_axes(astray):
+    at, signs, short, wanted, uphill = sites_of([[(*astray, 4), (0, 0, -4)], [(40, 3, 3), (40, 0, -3)]])
+    turn = Rotation.from_rotvec([0.4, -1.1, 0.7]).as_matrix()
+    kernel = Kernel(Prior(), np.zeros(3), turn @ np.diag([-1, -1, 1]))
+    _, expected = turned(KERNEL, at, signs, short, wanted, uphill)
+    _, result = turned(kernel, at @ turn.T, signs, short, wanted, uphill @ turn.T)
+    np.testing.assert_allclose(result, expected @ turn.T, atol=1e-12)
+
+
 # Corrections
 
 
-@settings(max_examples=40, deadline=None, derandomize=True, database=None)
+@settings(max_examples=60, deadline=None, derandomize=True, database=None)
 @given(st.integers(0, 2**32 - 1), st.floats(4, 12), st.floats(0, 2))
 def test_points_in_the_wrong_order_on_a_normal_are_honoured(seed, gap_mm, astray_mm):
     shape, rng = corrector(seed % 4), np.random.default_rng(seed)
     points = crossed(shape, rng, gap_mm, astray_mm)
     assume(np.linalg.norm(np.diff(points.ras_mm, axis=0)) >= 4)
     result = shape(points)
-    native = to_native(result.phi, GRID, IMAGE).voxels > 0
-    assert (native[tuple(np.rint(IMAGE.ijk_of(points.ras_mm)).astype(int).T[::-1])] == points.inside).all()
-    assert ndi.label(native)[1] == pieces(result.phi) == 1
-    assert result.honoured.all() and result.min_jacobian > 0
+    mask = largest_piece(to_native(result.phi, GRID, IMAGE).voxels > 0)
+    assert (mask[tuple(np.rint(IMAGE.ijk_of(points.ras_mm)).astype(int).T[::-1])] == points.inside).all()
+    assert pieces(result.phi) == 1 and result.honoured.all() and result.min_jacobian > 0
 
 
 def test_two_pairs_in_the_wrong_order_are_honoured_in_whatever_order_they_are_given():
     shape = Corrector(ball(GRID), GRID, IMAGE)
-    points = Points().add_inside((34, 0, 0)).add_outside((28, 0, 0)).add_inside((0, -33, 1)).add_outside((0, -28, 0))
+    points = Points().add_inside((0, 0, 37)).add_outside((0, 0, 29)).add_inside((22, 22, 0)).add_outside((19, 19, 0))
     results = [shape(Points(order)) for order in list(permutations(points))[::7]]
     assert results[0].honoured.all() and pieces(results[0].phi) == 1 and results[0].min_jacobian > 0
     assert len({result.phi.tobytes() for result in results}) == 1
-
-
-def test_a_turned_patient_gives_the_turned_result():
-    turn = np.array([[0, -1, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]])
-    points = Points().add_inside((34, 1, 0)).add_outside((28, 0, 2))
-    turned_points = Points().add_inside((-1, 34, 0)).add_outside((0, 28, 2))
-    phi = ball(GRID) - 0.1 * nodes_of(GRID) @ [1, 2, 3]
-    result = correct(phi, Grid(turn @ GRID.ijk_to_ras, GRID.shape), turned_points)
-    np.testing.assert_allclose(result.phi, correct(phi, GRID, points).phi, atol=1e-3)
+    assert results[0].norm < 12  # they pass, and do not push each other around
