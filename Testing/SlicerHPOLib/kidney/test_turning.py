@@ -120,7 +120,7 @@ def test_directions_turn_with_the_shape_and_not_with_the_signs_of_its_axes(astra
 # Corrections
 
 
-@settings(max_examples=60, deadline=None, derandomize=True, database=None)
+@settings(max_examples=40, deadline=None, derandomize=True, database=None)
 @given(st.integers(0, 2**32 - 1), st.floats(4, 12), st.floats(0, 2))
 def test_points_in_the_wrong_order_on_a_normal_are_honoured(seed, gap_mm, astray_mm):
     shape, rng = corrector(seed % 4), np.random.default_rng(seed)
