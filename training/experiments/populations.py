@@ -32,8 +32,8 @@ ADULTS = {"adults": 1.0, "children": 0.0, CHOICE: 0.5, TEST: 0.5}  # their share
 @dataclass(frozen=True)
 class Scale:
     """How much is computed. adults: trained on. children: of each seed. choice, test: of each population, to choose
-    by and to measure on. pool: of the voxels. steps: of the training on adults. transfer_steps: of each transfer, and of a training on
-    children alone. batch, transfer_batch: volumes in a step. augmentation: its strength."""
+    by and to measure on. pool: of the voxels. steps: of the training on adults. transfer_steps: of each transfer, and
+    of a training on children alone. batch, transfer_batch: volumes in a step. augmentation: its strength."""
 
     adults: int
     children: int
