@@ -39,8 +39,9 @@ POPULATIONS_TEXT = (
 TRANSFER_TITLE = "## Transfer from adults to children"
 TRANSFER_TEXT = (
     "By strategy, of U-Nets that only the table is about (`python -m training reproduce table-3.1`): mean Dice and its "
-    "standard deviation over seeds, on simulated subjects that none has seen; the source's figures are of real volumes."
-    " What other children show, and which to choose: `training/kidney/TRANSFER.md`."
+    "standard deviation over seeds, on simulated subjects that none has seen; how much it is above fine-tuning's of "
+    "the same subjects, and half of the 95 % interval; the source's figures are of real volumes. Which to choose: "
+    "`training/kidney/TRANSFER.md`."
 )
 INTENDED_USE = (
     "Research and development. Not a medical device, not for clinical use: it was trained on simulated ultrasound only."
