@@ -15,6 +15,10 @@ REORDERED = 0.05  # part of the batches whose axes change their order: rare, as 
 TURN = 0.2  # radians, standard deviation of the angle about each axis
 LOG_SCALE = (-0.2, 0.2)
 SHIFT = 0.12  # of the volume's half width
+NODES = (6, 12)  # of the lattice of a bending, along each axis
+BEND = 0.15  # of the lattice's step: the largest standard deviation of a bending, which so cannot fold
+SWOLLEN = 0.3  # part of the repainted volumes whose kidney has a mass at its capsule, as a cyst or a tumour is
+RADII = (0.2, 1.0)  # of such a mass, in the kidney's depth
 NOISE = 0.08
 REPAINTED = 0.6  # part of the volumes of which only the shapes are kept
 BOXED = 0.15  # part of the volumes that are cut to a box, as some scanners export them
@@ -24,14 +28,14 @@ LENGTHS = (0.5, 1.0)  # of such a box, in a volume's
 def augment(
     images: torch.Tensor, distances: torch.Tensor, generator: torch.Generator, strength: float = 1.0
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Turn, flip, scale and shift volumes; change their grey levels, smooth them, add noise and shadows.
+    """Turn, flip, scale, shift and bend volumes; change their grey levels, smooth them, add noise and shadows.
 
     Args:
         images: (batch, 1, D, D, D) in [0, 1]. distances: (batch, 1, D, D, D) in voxels. strength: of all that is not a
             flip, in [0, 1].
 
     Returns:
-        The same shapes. Distances follow the scale.
+        The same shapes. Distances follow the scale; where a volume is bent they are distances at the capsule only.
     """
     n = len(images)
 
@@ -55,6 +59,7 @@ def augment(
     shift = strength * uniform(-SHIFT, SHIFT, n, 3)
     pull = torch.cat([turn * (scale * stretch)[:, None], shift[:, :, None]], 2)
     grid = functional.affine_grid(pull, list(images.shape), align_corners=False)
+    grid = grid + strength * bending(n, images.shape[-1], generator)
     images = functional.grid_sample(images, grid, align_corners=False)
     distances = functional.grid_sample(distances, grid, padding_mode="border", align_corners=False)
     distances = distances / scale[:, :, None, None, None]
@@ -64,6 +69,8 @@ def augment(
     inner = images[box]
     shown = inner > 0
     for k in some(REPAINTED * strength).flatten().nonzero()[:, 0].tolist():
+        if torch.rand((), generator=generator) < SWOLLEN:
+            distances[k, 0] = swollen(distances[k, 0], generator)
         inner[k, 0] = repainted(shown[k, 0], distances[box][k, 0], generator)
     smooth = functional.avg_pool3d(inner, 3, 1, 1)
     inner = inner + some(0.4 * strength) * uniform(-0.4, 1.0) * (smooth - inner)  # sharper or smoother
@@ -78,6 +85,33 @@ def augment(
     images = torch.zeros_like(images)
     images[box] = torch.where(shown, inner.clamp(0, 1), 0)
     return images, distances
+
+
+def bending(n: int, size: int, generator: torch.Generator) -> torch.Tensor:
+    """(n, size, size, size, 3) smooth random displacements, as `grid_sample` takes them: shapes that no family of
+    parameters has. Cubic B-splines of a coarse lattice."""
+    nodes = int(torch.randint(NODES[0], NODES[1] + 1, (), generator=generator))
+    step = 2 / (nodes - 3)  # the volume is 2 wide, and splines reach over its ends
+    at = torch.linspace(-1, 1, size)[:, None] / step - (torch.arange(nodes) - (nodes - 1) / 2)
+    far = at.abs()
+    spline = torch.where(far < 1, 2 / 3 - far**2 + far**3 / 2, (2 - far).clamp(min=0) ** 3 / 6)
+    field = torch.randn(n, nodes, nodes, nodes, 3, generator=generator)
+    smooth = torch.einsum("nkjic,zk,yj,xi->nzyxc", field, spline, spline, spline)
+    amount = BEND * step * torch.rand(n, 1, 1, 1, 1, generator=generator)
+    return amount * smooth / smooth.std()
+
+
+def swollen(distance: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """The distance (d, h, w) to the capsule of a kidney, positive inside, with a ball added somewhere at it; unchanged
+    where there is no kidney."""
+    beside = (distance.abs() < 1).nonzero()
+    if not len(beside) or distance.max() <= 1:
+        return distance
+    middle = beside[torch.randint(len(beside), (), generator=generator)]
+    axes = [torch.arange(size) - at for size, at in zip(distance.shape, middle, strict=True)]
+    away = sum(axis**2 for axis in torch.meshgrid(*axes, indexing="ij")).sqrt()
+    radius = RADII[0] + (RADII[1] - RADII[0]) * torch.rand((), generator=generator)
+    return torch.maximum(distance, radius * distance.max() - away)
 
 
 def _boxes(n: int, size: int, generator: torch.Generator) -> torch.Tensor:

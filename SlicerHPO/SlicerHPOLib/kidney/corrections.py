@@ -11,8 +11,8 @@ cut off at some distance from its surface; there a point on the wrong side heads
 **Discretisation.** phi o h is sampled at the grid's nodes and interpolated again by `grid.to_native`. The interpolant
 differs a little from phi o h at the points; the flow is continued with demands raised by the shortfall until the
 interpolant itself honours them all. That is checked on what is returned, as is that the shape is still in one piece
-where its grid is coarser than its thinnest part. Should either fail, the flow is computed anew with a finer kernel; and
-should all kernels fail, then once more with opposite points passing each other as in `turning.py`.
+where its grid is coarser than its thinnest part. Should either fail, or the flow wander far, it is computed anew with
+a finer kernel; and should all kernels fail, then once more with opposite points passing each other as in `turning.py`.
 
 The result is a function of phi and the set of points alone: points are put in a fixed order, and always all of them
 are applied to the first phi. Taking a point back gives to the last bit what was before it.
@@ -48,6 +48,7 @@ MARGIN_MM = 1.0  # between a point and the surface, measured by phi
 FINER = 3  # kernels tried
 FLAT = 0.25  # slope of phi (that of a distance is 1) below which it does not show the way to the surface
 STEPS, ROUNDS = 100, 12  # of one flow; typical are 5 and 1
+FARTHEST = 30.0  # standard deviations: a longer flow has wandered, and the other ways are tried too
 UNLIKELY = 0.01  # corrections as long as this part of the shape model's are plausible
 
 
@@ -116,11 +117,18 @@ class Corrector:
                 grid's spacing. The message names them.
         """
         constraints = self._constraints(points)
+        wandered: list[Correction] = []
         for turning, kernel in product((False, True), self.kernels):
             try:
-                return self._correct(kernel, turning, points, constraints)
+                correction = self._correct(kernel, turning, points, constraints)
             except _FailedError as error:
                 failed = error
+                continue
+            if correction.norm <= FARTHEST:
+                return correction
+            wandered.append(correction)
+        if wandered:
+            return min(wandered, key=lambda correction: correction.norm)
         raise CorrectionError(_refusal(points, constraints, failed, self.grid))
 
     def _constraints(self, points: Points) -> _Constraints:

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage as ndi
 from SlicerHPOLib.image import Image
+from SlicerHPOLib.kidney import corrections
 from SlicerHPOLib.kidney.corrections import CorrectionError, Corrector, History, Points, correct, honoured, pieces
 from SlicerHPOLib.kidney.flow import LIPSCHITZ, Kernel, Prior
 from SlicerHPOLib.kidney.grid import Grid, to_native, working_grid
@@ -123,6 +124,17 @@ def test_points_where_the_gradient_vanishes_are_honoured_and_no_more_implausible
     result = shape(others.add_outside((0, 0, 0)))
     assert result.honoured.all() and pieces(result.phi) == 1 and result.min_jacobian > 0
     assert 1 < result.norm < 10
+
+
+def test_where_all_flows_wander_the_shortest_is_taken(monkeypatch):
+    shape, points = corrector(3), random_points(np.random.default_rng(5), corrector(3).phi, GRID)
+    usual = shape(points)
+    monkeypatch.setattr(corrections, "FARTHEST", 0.5 * usual.norm)
+    shortest = shape(points)
+    assert shortest.norm <= usual.norm and shortest.honoured.all()
+    finest = Corrector(shape.phi, GRID)
+    finest.kernels = finest.kernels[1:]  # it was chosen from these, too
+    assert shortest.norm <= finest(points).norm
 
 
 def test_the_corrected_surface_passes_next_to_a_single_point_and_not_far_beyond():

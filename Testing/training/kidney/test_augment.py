@@ -3,7 +3,7 @@ import torch
 from SlicerHPOLib.kidney.transforms import centre_of, points_of
 
 from training.kidney import augment as augment_module
-from training.kidney.augment import _boxes, augment, noise_volumes
+from training.kidney.augment import _boxes, augment, bending, noise_volumes, swollen
 
 SIZE = 40
 
@@ -16,6 +16,7 @@ def balls(count, radius=9.0):
 
 def test_distances_stay_distances_and_follow_the_image(monkeypatch):
     monkeypatch.setattr(augment_module, "REPAINTED", 0.0)
+    monkeypatch.setattr(augment_module, "BEND", 0.0)
     images, distances = balls(12)
     moved, moved_distances = augment(images, distances, torch.Generator().manual_seed(1))
     assert moved.shape == images.shape and moved.min() >= 0 and moved.max() <= 1
@@ -48,6 +49,29 @@ def test_without_strength_volumes_are_only_mirrored():
         flips = [images[0].flip(axes) for axes in ([], [2], [3], [2, 3])]
         assert any(torch.allclose(volume, flip, atol=1e-5) for flip in flips)
         torch.testing.assert_close(ball, distances[0], atol=1e-4, rtol=0)
+
+
+def test_bendings_are_smooth_cannot_fold_and_change_the_shape():
+    for seed in range(6):
+        bent = bending(4, SIZE, torch.Generator().manual_seed(seed))  # along x, y, z, where the axes are z, y, x
+        slopes = torch.stack(torch.gradient(bent, dim=(1, 2, 3)), -1) * SIZE / 2
+        determinants = torch.linalg.det(slopes.flip(-1) + torch.eye(3))
+        assert determinants.min() > 0.1 and determinants.max() < 2.5
+    _, bent = augment(*balls(8), torch.Generator().manual_seed(4))
+    inertia = [torch.linalg.eigvalsh(torch.cov((phi[0] > 0).nonzero().T.float())) for phi in bent]
+    assert max(float(axes[-1] / axes[0]) for axes in inertia) > 1.5  # no balls any more
+
+
+def test_a_mass_only_adds_to_a_kidney_about_one_place_of_its_capsule_and_to_nothing_where_there_is_none():
+    _, distances = balls(1)
+    ball = distances[0, 0]
+    for seed in range(8):
+        grown = swollen(ball, torch.Generator().manual_seed(seed))
+        added = ((grown > 0) & (ball <= 0)).nonzero().float()
+        assert (grown >= ball).all() and len(added) > 0
+        assert (added - added.mean(0)).norm(dim=1).max() < 2 * ball.max()
+    nothing = torch.full((SIZE,) * 3, -20.0)
+    assert swollen(nothing, torch.Generator().manual_seed(0)) is nothing
 
 
 def test_some_volumes_are_cut_to_a_box():
