@@ -3,7 +3,9 @@
 Each training, of a trial up to a resource, is a trial of Optuna's: complete at the full resource, pruned where it was
 stopped on a rung, failed, or running. So Optuna's dashboard, plots and importance read a study while it runs. A method
 is a function of what it was told, so whoever opens the study tells a new one everything and asks on. A training that
-was running when its process died is handed out again first, with the same number, to go on from its checkpoint.
+was running when its process died is handed out again first, with the same number, to go on from its checkpoint: of
+this machine it is known who lives, and on others workers give a sign of life every `BEAT_S`. (Optuna's own heartbeat
+fails such a trial instead, and databases alone have it.)
 
 The storage is a journal file (`search.log`) or a database (`sqlite:///search.db`, `postgresql+psycopg://...`). Several
 processes may share it, of one machine if it is a file: each asks and tells while it holds the storage's lock, and
@@ -14,9 +16,10 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,7 +37,12 @@ if TYPE_CHECKING:
 SQLITE = "sqlite:///"
 LOCK = 2_718_281_828  # of all studies in a PostgreSQL database; any number that others do not lock
 JOURNAL = b'{"op_code":'  # how Optuna's journals begin
+BEAT_S, SILENT_S = 30.0, 300.0  # between signs of life; without one, a worker elsewhere is dead
 HOPELESS = 10  # failures without any success after which something other than the configurations is wrong
+
+
+class SupersededError(ValueError):
+    """Another worker has brought the result of this training before."""
 
 
 class Study:
@@ -76,7 +84,9 @@ class Study:
             self._catch_up()
             suggestions = self._left()[:count]
             for suggestion in suggestions:
-                self._record(suggestion).set_user_attr("worker", _worker())
+                record = self._record(suggestion)
+                record.set_user_attr("worker", _worker())
+                record.set_user_attr("seen", time.time())
             for suggestion in self.method.ask(count - len(suggestions)):
                 self._numbers[suggestion.trial, suggestion.resource] = len(self.optuna.get_trials(deepcopy=False))
                 self.optuna.add_trial(_running(self.space, suggestion))
@@ -85,14 +95,19 @@ class Study:
         return suggestions
 
     def tell(self, observation: Observation) -> None:
-        """Keep a result. Raises ValueError if none is awaited from this trial at this resource."""
+        """Keep a result.
+
+        Raises:
+            SupersededError: there is one, from another worker. ValueError: none is awaited from this trial at this
+                resource.
+        """
         from optuna.trial import TrialState
 
         with self._lock():
             self._catch_up()
             number = self._numbers.get((observation.trial, observation.resource))
             if number is None or number in self._told:
-                raise ValueError(
+                raise (ValueError if number is None else SupersededError)(
                     f"The study awaits no result of trial {observation.trial} at resource {observation.resource}."
                 )
             record = self._record(observation)
@@ -125,8 +140,13 @@ class Study:
         Raises:
             ValueError: all trainings failed, or the first `HOPELESS`.
         """
-        start, before = time.monotonic(), len(self.observations)
-        at_work, running = engine(train), 0
+        with self._beating():
+            self._run(engine(train), trainings, job)
+        self._stop_if_hopeless(1)
+        return self.best
+
+    def _run(self, at_work: Engine, trainings: int, job: Job) -> None:
+        start, before, running = time.monotonic(), len(self.observations), 0
         while (done := len(self.observations)) < trainings:
             free = min(at_work.slots, trainings - done) - running
             for suggestion in self.ask(free) if free > 0 else ():
@@ -139,11 +159,30 @@ class Study:
             text = f"training {done + 1} of {trainings}" + (f", best {best.loss:.4g}" if best else "")
             job.progress(done / trainings, text + (f", {left / 60:.0f} min left" if done > before else ""))
             for observation in at_work.wait():
-                self.tell(observation)
+                with suppress(SupersededError):  # this worker was believed dead
+                    self.tell(observation)
                 running -= 1
             self._stop_if_hopeless(HOPELESS)
-        self._stop_if_hopeless(1)
-        return self.best
+
+    @contextmanager
+    def _beating(self) -> Iterator[None]:
+        """Meanwhile, give signs of life for the trainings of this process."""
+        over = threading.Event()
+
+        def beat() -> None:
+            while not over.wait(BEAT_S):
+                with suppress(Exception), self._lock():  # a storage that is away may come back
+                    for _record, suggestion in self._under_way():
+                        if (suggestion.trial, suggestion.resource) in self._mine:
+                            self._record(suggestion).set_user_attr("seen", time.time())
+
+        thread = threading.Thread(target=beat, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
 
     @property
     def best(self) -> Observation | None:
@@ -176,7 +215,7 @@ class Study:
         return [
             suggestion
             for record, suggestion in self._under_way()
-            if (suggestion.trial, suggestion.resource) not in self._mine and not _alive(record.user_attrs["worker"])
+            if (suggestion.trial, suggestion.resource) not in self._mine and not _alive(**record.user_attrs)
         ]
 
     def _under_way(self) -> list[tuple[optuna.trial.FrozenTrial, Suggestion]]:
@@ -222,7 +261,12 @@ def _running(space: Space, suggestion: Suggestion) -> optuna.trial.FrozenTrial:
         state=TrialState.RUNNING,
         params=suggestion.configuration,
         distributions={name: distributions[name] for name in suggestion.configuration},
-        user_attrs={"trial": suggestion.trial, "resource": suggestion.resource, "worker": _worker()},
+        user_attrs={
+            "trial": suggestion.trial,
+            "resource": suggestion.resource,
+            "worker": _worker(),
+            "seen": time.time(),
+        },
     )
 
 
@@ -319,11 +363,12 @@ def _worker() -> str:
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
-def _alive(worker: str) -> bool:
-    """Whether a worker's process may still be at work: another of this machine that exists, or one elsewhere."""
+def _alive(worker: str, seen: float = 0.0, **_others) -> bool:
+    """Whether a worker's process may still be at work: another of this machine that exists, or one elsewhere that has
+    given a sign of life lately (seconds since 1970; the machines' clocks agree to some minutes)."""
     host, pid = worker.rsplit(":", 1)
     if host != socket.gethostname():
-        return True
+        return time.time() - seen < SILENT_S
     if int(pid) == os.getpid():
         return False  # an earlier study object of this process
     try:

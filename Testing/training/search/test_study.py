@@ -3,12 +3,14 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 
 import numpy as np
 import optuna
 import pytest
 from SlicerHPOLib.job import Cancelled
 
+from training.search import study as study_module
 from training.search.bayesian_hyperband import BayesianHyperband
 from training.search.hyperband import Hyperband
 from training.search.method import Observation
@@ -101,6 +103,32 @@ def test_kill_9_loses_only_the_training_that_ran_which_is_taken_up_again(tmp_pat
     assert (first[0].trial, first[0].resource, first[0].configuration["x"]) == (int(trial), float(resource), float(x))
     assert trail(resumed) == trail(whole)
     assert len({(o.trial, o.resource) for o in resumed.observations}) == 24
+
+
+def test_a_worker_on_another_machine_is_alive_while_it_gives_signs_of_life(tmp_path, monkeypatch):
+    monkeypatch.setattr(study_module, "BEAT_S", 0.02)
+    monkeypatch.setattr(study_module, "_worker", lambda: "elsewhere:1")
+    far, path = Study(tmp_path / "s.log", "s", LINE, METHODS["random"]()), tmp_path / "s.log"
+    seen = []
+
+    def slow(suggestion):
+        for _ in range(2):
+            (record,) = optuna.load_study(study_name="s", storage=far.optuna._storage).trials[-1:]
+            seen.append(record.user_attrs["seen"])
+            time.sleep(0.3)
+        near = Study(path, "s", LINE, METHODS["random"]())
+        assert not near._left()  # it has just been heard of
+        monkeypatch.setattr(study_module, "SILENT_S", -1.0)
+        (left,) = near.ask(1)  # it is believed dead
+        assert (left.trial, left.configuration) == (suggestion.trial, suggestion.configuration)
+        near.tell(Observation(left.configuration, left.trial, 7.0, left.resource))
+        return 8.0
+
+    far.run(slow, 1)  # its own result comes too late, and does no harm
+    assert seen[0] < seen[1]
+    assert [o.loss for o in far.observations] == [7.0]
+    with pytest.raises(study_module.SupersededError):
+        far.tell(far.observations[0])
 
 
 def test_what_a_killed_worker_left_is_taken_up_by_one_that_was_there_all_the_time(tmp_path):
