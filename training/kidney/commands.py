@@ -68,6 +68,7 @@ def add_commands(verb) -> None:
     command.add_argument("--steps", type=int, default=9000)
     command.add_argument("--batch", type=int, default=2)
     command.add_argument("--every", type=int, default=2, help="phi is compared at every so manyeth voxel of each axis")
+    command.add_argument("--nearer", type=float, default=0.0, help="part of the volumes seen from nearer, of a U-Net")
     command.add_argument("--augmentation", type=float, default=1.0, help="its strength, 0 for none")
     command.add_argument("--children", type=float, default=0.5, help="probability of drawing a child")
     command.add_argument("--seed", type=int, default=0)

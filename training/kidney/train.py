@@ -32,6 +32,7 @@ from ..curves import cosine, write_curves
 from ..simulation.randomisation import POPULATIONS
 from .augment import augment, noise_volumes
 from .dataset import EMPTY, STEPS, Volumes, pooled
+from .nearer import nearer
 
 CHECKPOINT = "checkpoint.safetensors"
 COLUMNS = ("epoch", "learning_rate", "train_loss", "dice_adult", "dice_child", "dense_adult", "dense_child", "seconds")
@@ -55,7 +56,7 @@ class TrainingPlan:
     that of table 4.1, 0 for none. every: phi is
     compared with the truth at every so manyeth voxel along each axis, at another place in each step. precision:
     "bfloat16" computes the convolutions in bf16. dense_weight: of the loss of the dense map; 0: the first look stays as
-    it is, and only the second learns.
+    it is, and only the second learns. nearer: part of the volumes that are seen from nearer, see `nearer`; for a U-Net.
     """
 
     network: DeformationParameters | UNetParameters = field(default_factory=DeformationParameters)
@@ -69,6 +70,7 @@ class TrainingPlan:
     augmentation: float = 1.0
     every: int = 2
     dense_weight: float = 1.0
+    nearer: float = 0.0
     width_mm: float = 2.0
     validation: int = 40
     seed: int = 0
@@ -77,6 +79,8 @@ class TrainingPlan:
     def __post_init__(self):
         if self.precision not in ("float32", "bfloat16"):
             raise ValueError(f"The precision is {self.precision!r}; expected 'float32' or 'bfloat16'.")
+        if self.nearer and not isinstance(self.network, UNetParameters):
+            raise ValueError("A deformation network looks again by itself; only a U-Net is shown volumes from nearer.")
 
 
 def learning_rate(plan: TrainingPlan, step: int) -> float:
@@ -119,6 +123,7 @@ def train(
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     training, validation = split(pooled(volumes, plan.pool) if plan.pool > 1 else volumes, plan)
+    fine = split(volumes, plan)[0] if plan.nearer else None
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(plan.seed)
     network = build(plan, template).to(device)
@@ -150,7 +155,7 @@ def train(
         for step in range(epoch * plan.steps_per_epoch, min((epoch + 1) * plan.steps_per_epoch, plan.steps)):
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(plan, step)
-            losses.append(_step(plan, network, optimizer, training, share, step, device))
+            losses.append(_step(plan, network, optimizer, training, fine, share, step, device))
             job.progress(step / plan.steps, f"epoch {epoch + 1}/{epochs} loss {np.mean(losses[-50:]):.3f}")
         found = validate(network, validation, device)
         row = (epoch + 1, learning_rate(plan, step), float(np.mean(losses)), *found, time.monotonic() - started)
@@ -293,12 +298,17 @@ def _where(found: Deformation, chosen: torch.Tensor) -> Deformation:
     return Deformation(*parts, found.lattice_mm)
 
 
-def _step(plan, network, optimizer, training: Volumes, share: np.ndarray, step: int, device) -> float:
-    """One update; returns the loss."""
+def _step(plan, network, optimizer, training: Volumes, fine: Volumes | None, share, step: int, device) -> float:
+    """One update; returns the loss. fine: the volumes of training before they were pooled, to be seen from nearer."""
     rng = np.random.default_rng([plan.seed, step])
     torch.manual_seed((plan.seed << 32) + step)  # dropout
     generator = torch.Generator().manual_seed((plan.seed << 32) + step + (1 << 31))
-    images, distances = batch_of(training, rng.choice(len(training), plan.batch, p=share))
+    chosen = rng.choice(len(training), plan.batch, p=share)
+    images, distances = batch_of(training, chosen)
+    if fine is not None:
+        for n in np.flatnonzero(rng.random(plan.batch) < plan.nearer):
+            seen = nearer(*batch_of(fine, chosen[n : n + 1]), images.shape[-1], rng)
+            images[n], distances[n] = (part[0] for part in seen)
     if plan.augmentation:
         images, distances = augment(images, distances, generator, plan.augmentation)
     noise = torch.from_numpy(rng.random(plan.batch) < NOISE_SHARE)

@@ -22,7 +22,7 @@ from torch.nn import functional
 if TYPE_CHECKING:
     from .deformation import Deformation, DeformationNetwork
 
-RATIOS = (1.2, 1.0, 0.85, 0.7)  # of the grids' voxels to those of the working grid
+RATIOS = (1.6, 1.2, 0.9, 0.7)  # of the grids' voxels to those of the working grid
 SIZES = (0.105, 0.125, 0.145)  # standard deviation of a kidney's voxels along an axis, when it is looked at again,
 # in half widths of the grid; those trained on have 0.11 to 0.15
 CLOSEST, FARTHEST = 0.3, 1.5  # ratio of such a grid

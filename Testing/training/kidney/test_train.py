@@ -54,6 +54,19 @@ def volumes(count, seed=0):
     )
 
 
+def test_a_first_look_trains_on_volumes_that_are_seen_from_nearer(tmp_path):
+    plan = replace(PLAN, network=TINY, pool=2, nearer=0.5)
+    whole, parts = train(volumes(12), tmp_path / "whole", plan), tmp_path / "parts"
+    train(volumes(12), parts, plan, stop_after=1)
+    train(volumes(12), parts, plan)
+    from_afar = train(volumes(12), tmp_path / "afar", replace(plan, nearer=0.0))
+    assert whole.read_bytes() != from_afar.read_bytes()
+    resumed, once = load_file(parts / CHECKPOINT), load_file(whole)
+    assert all(torch.equal(resumed[name], once[name]) for name in once)
+    with pytest.raises(ValueError, match="only a U-Net"):
+        replace(PLAN, nearer=0.5)
+
+
 def test_a_training_that_was_killed_ends_with_the_same_weights(tmp_path):
     data = volumes(12)
     whole = train(data, tmp_path / "whole", PLAN, TEMPLATE)
