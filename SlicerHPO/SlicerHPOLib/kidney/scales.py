@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from .deformation import Deformation, DeformationNetwork
 
 RATIOS = (1.6, 1.2, 0.9, 0.7)  # of the grids' voxels to those of the working grid
-SIZES = (0.105, 0.125, 0.145)  # standard deviation of a kidney's voxels along an axis, when it is looked at again,
-# in half widths of the grid; those trained on have 0.11 to 0.15
+SIZES = (0.125, 0.16, 0.2)  # standard deviation of a kidney's voxels along an axis, when it is looked at again, in half
+# widths of the grid; those trained on have 0.11 to 0.28
 CLOSEST, FARTHEST = 0.3, 1.5  # ratio of such a grid
 SOFTNESS = 0.1  # of the expected Dice
 SMALLEST = 1e-4  # probability: a score is finite
