@@ -30,6 +30,7 @@ from .evaluate import (
 )
 from .train import stage, trained
 
+SILENCE = 2.0  # a confident shape where there is no kidney, in warnings where there is one
 FINE = ("template_phi", "child.template_change")  # lengths in mm, that a byte is too coarse for
 POPULATIONS_TEXT = (
     "Children have layers of their own (section 3.3): their features are scaled and shifted, pose, modes and template "
@@ -62,13 +63,13 @@ def distinct(stages: list[dict]) -> list[dict]:
 
 
 def least_confidence(found: Sequence[Answer]) -> float:
-    """The confidence that best tells volumes with a kidney from those without: as many of both right as possible, in
-    the middle of the widest such gap."""
+    """The confidence that best tells volumes with a kidney from those without: as many of both right as possible, where
+    a kidney found in none counts as `SILENCE` needless warnings do; in the middle of the widest such gap."""
     values = np.array([0.0 if answer.refused else answer.confidence for answer in found])
     empty = np.array([answer.group == EMPTY for answer in found])
     edges = np.unique(np.concatenate([[0.0], values, [1.0]]))
     middles = (edges[1:] + edges[:-1]) / 2
-    right = [(values[~empty] >= t).mean() + (values[empty] < t).mean() for t in middles]
+    right = [(values[~empty] >= t).mean() + SILENCE * (values[empty] < t).mean() for t in middles]
     best = np.flatnonzero(np.isclose(right, np.max(right)))
     return round(float(middles[max(best, key=lambda n: edges[n + 1] - edges[n])]), 3)
 
