@@ -48,11 +48,11 @@ def add_commands(verb) -> None:
     command.add_argument("--out", required=True, metavar="DIR")
     command.add_argument("--template", metavar="FILE", help="made by `template kidney`; without it, it is made first")
     command.add_argument("--method", choices=METHODS, default=METHODS[0])
-    command.add_argument("--initial", metavar="DIR", help="folder of a training whose network is trained further")
+    command.add_argument("--initial", metavar="DIR", help="training or model whose network is trained further")
     command.add_argument(
         "--first-look",
         metavar="DIR",
-        help="folder of a training with --method unet: it is the first look, and only the second is trained",
+        help="training with --method unet, or model: its is the first look, and only the second is trained",
     )
     command.add_argument("--look-base", type=int, default=8, help="filters of the second look's first convolution")
     command.add_argument("--looks", type=int, default=2, help="how often the second look is taken")

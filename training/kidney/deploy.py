@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
+from scipy.optimize import minimize
+from scipy.special import expit, logit
 from SlicerHPOLib.bundle import Bundle, write_bundle
 from SlicerHPOLib.job import Job
 from SlicerHPOLib.kidney.deformation import DeformationNetwork, network_of
@@ -30,6 +32,7 @@ from .evaluate import (
 )
 from .train import stage, trained
 
+LEAST = 1e-4  # probability: its logit is finite
 SILENCE = 2.0  # a confident shape where there is no kidney, in warnings where there is one
 FINE = ("template_phi", "child.template_change")  # lengths in mm, that a byte is too coarse for
 POPULATIONS_TEXT = (
@@ -60,6 +63,26 @@ def trained_network(run: str | Path) -> tuple[DeformationNetwork, dict]:
 def distinct(stages: list[dict]) -> list[dict]:
     """Each stage once, in order: both looks may go back to the same one."""
     return [stage for n, stage in enumerate(stages) if stage not in stages[:n]]
+
+
+def platt(found: Sequence[Answer]) -> tuple[float, float]:
+    """Slope and offset that bring the network's own confidences, by their logits, nearest to the Dice reached, 0 where
+    there is no kidney: least cross entropy, with a standard normal prior of what they change (Platt 1999)."""
+    answered = [answer for answer in found if not answer.refused]
+    logits = logit(np.clip([answer.confidence for answer in answered], LEAST, 1 - LEAST))
+    dice = np.array([answer.score.dice if answer.score else 0.0 for answer in answered])
+
+    def cost(change: np.ndarray) -> float:
+        scores = np.exp(change[0]) * logits + change[1]
+        return float((np.logaddexp(0, scores) - dice * scores).sum() + change @ change / 2)
+
+    log_slope, offset = minimize(cost, np.zeros(2)).x
+    return round(float(np.exp(log_slope)), 4), round(float(offset), 4)
+
+
+def calibrated(found: Sequence[Answer], slope: float, offset: float) -> list[Answer]:
+    """The same answers with the confidences that a segmenter with this calibration gives."""
+    return [replace(answer, confidence=float(expit(slope * logit(answer.confidence) + offset))) for answer in found]
 
 
 def least_confidence(found: Sequence[Answer]) -> float:
@@ -103,7 +126,9 @@ def deploy(
             yield case
 
     cases = watched(simulated_cases(calibration, CALIBRATION_SEED), 0.0, 0.3, 3 * calibration)
-    least = least_confidence(list(answers(segmenter, cases)))
+    found = list(answers(segmenter, cases))
+    segmenter.calibration = platt(found)
+    least = least_confidence(calibrated(found, *segmenter.calibration))
     test_cases: list[Case] = list(watched(simulated_cases(test, TEST_SEED), 0.3, 0.6, 3 * test))
     by_method = {method: report(answers(segmenter, test_cases, method), least) for method in ("deformation", "unet")}
     with_kidney = [case for case in test_cases if case.group != EMPTY]
@@ -123,7 +148,7 @@ def deploy(
             "size": SIZE,
             "intensity": f"percentiles {LOW_PERCENTILE:g} and {HIGH_PERCENTILE:g} of the field of view to 0 and 1",
         },
-        "decision": {"least_confidence": least},
+        "decision": {"least_confidence": least, "calibration": list(segmenter.calibration)},
         "training": {"data": "simulated ultrasound only", "stages": distinct([*state["before"], stage(state)])},
         "metrics": {
             **{method: [r.as_json() for r in reports] for method, reports in by_method.items()},
@@ -185,9 +210,9 @@ def model_card(
         "dense map, whose moments are a first pose; a second one, in the template's frame, gives the rest.",
         f"`{json.dumps(manifest['architecture'])}`",
         *([POPULATIONS_TEXT] if manifest["architecture"]["adapted"] else []),
-        "Confidence: the Dice that the second look expects to reach, learned from what it reached. Below "
-        f"{manifest['decision']['least_confidence']:g} it is said that there may be no kidney; calibrated on simulated "
-        "volumes with and without one.",
+        "Confidence: the Dice that the second look expects to reach, learned from what it reached, its median over the "
+        f"views. Below {manifest['decision']['least_confidence']:g} it is said that there may be no kidney. Both are "
+        "calibrated on simulated volumes with and without one.",
         "## Training",
         *(
             f"{part['volumes']:,} simulated volumes, {part['hours']} hours on this plan: `{json.dumps(part['plan'])}`."

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from SlicerHPOLib.bundle import MANIFEST, read_bundle
 from SlicerHPOLib.job import Job
 from SlicerHPOLib.kidney.deformation import (
     Deformation,
@@ -23,6 +24,7 @@ from SlicerHPOLib.kidney.deformation import (
     network_of,
 )
 from SlicerHPOLib.kidney.scales import CLOSEST, FARTHEST, RATIOS, SIZES, SMALLEST, View, mean_map, middle_and_size
+from SlicerHPOLib.kidney.segmenter import KidneySegmenter
 from SlicerHPOLib.kidney.template import Template
 from SlicerHPOLib.kidney.unet import UNet, UNetParameters, dice_loss
 from torch.nn import functional
@@ -112,9 +114,10 @@ def train(
     Goes on from the checkpoint in `out` if there is one of the same plan. Checkpoints are written after each epoch.
 
     Args:
-        initial: folder of an earlier training whose network is trained further; by default training starts at random.
-        first_look: folder of a U-Net's training, whose network becomes the first look of a deformation network; of
-            `initial`, only the second look is then taken.
+        initial: folder of an earlier training, or of a model, whose network is trained further; of a deformation
+            network, a U-Net takes the first look. By default training starts at random.
+        first_look: folder of a training or model, whose U-Net or first look becomes the first look of a deformation
+            network; of `initial`, only the second look is then taken.
         stop_after: stop after this many epochs (as a kill would), for tests and for training in parts.
 
     Raises:
@@ -173,22 +176,45 @@ def begin(network: torch.nn.Module, initial: str | Path | None, first_look: str 
         ValueError: what was trained is another network.
     """
     stages = []
-    for folder in (initial, first_look):
+    for folder, looks_first in ((initial, isinstance(network, UNet)), (first_look, True)):
         if folder is None:
             continue
-        earlier, state = trained(folder)
-        stages += [*state["before"], stage(state)]
+        earlier, behind = with_stages(folder)
+        stages += behind
         try:
-            if folder is first_look:
-                for own, its in (("encoder", "encoder"), ("decoder", "decoder"), ("dense_head", "head")):
-                    getattr(network, own).load_state_dict(getattr(earlier, its).state_dict())
+            if looks_first:
+                for own, its in zip(first_look_of(network), first_look_of(earlier), strict=True):
+                    own.load_state_dict(its.state_dict())
             elif first_look is not None:
                 network.second_look.load_state_dict(earlier.second_look.state_dict())
             else:
-                network.load_state_dict(earlier.state_dict())
+                network.load_state_dict(of_all(earlier))
         except (RuntimeError, AttributeError) as error:
             raise ValueError(f"{folder} holds a training of another network: {error}") from None
     return stages
+
+
+def first_look_of(network: UNet | DeformationNetwork) -> tuple[torch.nn.Module, ...]:
+    """Encoder, decoder and head of the dense map; a U-Net is nothing else."""
+    return network.encoder, network.decoder, network.head if isinstance(network, UNet) else network.dense_head
+
+
+def of_all(network: UNet | DeformationNetwork) -> dict[str, torch.Tensor]:
+    """Its state without what it has for children alone."""
+    return {name: value for name, value in network.state_dict().items() if not name.startswith(("child.", "gate."))}
+
+
+def with_stages(folder: str | Path) -> tuple[UNet | DeformationNetwork, list[dict]]:
+    """The network of a training folder or of a deployed model, and the stages of training that it has behind it.
+
+    Raises:
+        ValueError: there is none, or the model is no kidney's.
+    """
+    if not (Path(folder) / MANIFEST).is_file():
+        network, state = trained(folder)
+        return network, [*state["before"], stage(state)]
+    model = read_bundle(folder)
+    return KidneySegmenter.load(model).network, model.manifest["training"].get("stages", [])
 
 
 def trained(run: str | Path) -> tuple[UNet | DeformationNetwork, dict]:

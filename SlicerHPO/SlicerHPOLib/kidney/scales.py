@@ -6,7 +6,7 @@ same centre, and the network says of each how good a fit it expects. Then it is 
 where that has the sizes that it had in training. The maps are averaged on the working grid, weighted by
 softmax(expected Dice / SOFTNESS), each where it has seen anything; the second look goes on from their mean.
 
-The Dice to be expected is the plain mean over the views: a kidney is one from everywhere, while what is none looks like
+The Dice to be expected is the median over the views: a kidney is one from most distances, while what is none looks like
 one from somewhere (anything that is cut out in a kidney's size does).
 """
 
@@ -68,7 +68,8 @@ def found_at_scales(
         for wanted in sizes:
             look(View(min(max(size / wanted, CLOSEST), FARTHEST), offset))
     dense = torch.logit(mean().clamp(SMALLEST, 1 - SMALLEST))
-    return replace(network(volume_of(View(1.0)), dense=dense), quality=torch.logit(torch.cat(expected).mean(0, True)))
+    quality = torch.logit(torch.quantile(torch.cat(expected), 0.5, 0, True))
+    return replace(network(volume_of(View(1.0)), dense=dense), quality=quality)
 
 
 def weights_of(expected: Sequence[torch.Tensor]) -> torch.Tensor:

@@ -9,6 +9,7 @@ Points and their undoing are those of `session.KidneySession`, which needs no ne
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,11 +47,20 @@ class KidneySegmenter:
         network: the trained network, with the template in it.
         spacings_mm, size: of the working grid, see `grid.fitted_grid`; the network sees every spacing as its own.
         least_confidence: below it, there may be no kidney in the volume.
+        calibration: slope and offset from the logit of the Dice that the network expects to that of the confidence
+            (Platt 1999).
     """
 
-    def __init__(self, network: DeformationNetwork, spacings_mm: Sequence[float], size: int, least_confidence: float):
+    def __init__(
+        self,
+        network: DeformationNetwork,
+        spacings_mm: Sequence[float],
+        size: int,
+        least_confidence: float,
+        calibration: tuple[float, float] = (1.0, 0.0),
+    ):
         self.network, self.spacings_mm, self.size = network, tuple(spacings_mm), size
-        self.least_confidence = least_confidence
+        self.least_confidence, self.calibration = least_confidence, calibration
         self._session: KidneySession | None = None
 
     @classmethod
@@ -72,15 +82,17 @@ class KidneySegmenter:
             parameters = DeformationParameters(**manifest["architecture"])
             spacings_mm, size = manifest["input"]["spacings_mm"], manifest["input"]["size"]
             least = float(manifest["decision"]["least_confidence"])
+            slope, offset = map(float, manifest["decision"].get("calibration", (1.0, 0.0)))
             positive = bool(spacings_mm) and min(spacings_mm) > 0
-            if not positive or not isinstance(size, int) or size < 2 or not 0 <= least <= 1:
+            calibrated = 0 < slope < math.inf and math.isfinite(offset) and 0 <= least <= 1
+            if not positive or not isinstance(size, int) or size < 2 or not calibrated:
                 raise ValueError(
                     _(
-                        "input is {given} and decision {decision}; expected are spacings_mm, a size in voxels, and a "
-                        "least_confidence from 0 to 1."
+                        "input is {given} and decision {decision}; expected are spacings_mm, a size in voxels, a "
+                        "least_confidence from 0 to 1, and a calibration of two numbers, the first positive."
                     ).format(given=manifest["input"], decision=manifest["decision"])
                 )
-            return cls(network_of(parameters, bundle.weights()), spacings_mm, size, least)
+            return cls(network_of(parameters, bundle.weights()), spacings_mm, size, least, (slope, offset))
         except KeyError as error:
             raise BundleError(
                 _("The bundle's model.json describes no kidney model: {error} is missing.").format(error=error)
@@ -261,7 +273,8 @@ class KidneySegmenter:
             scores, phi = deformation.scores[0, 0].cpu().numpy(), deformation.phi[0, 0].cpu().numpy()
             phi = self._scale(grid) * phi
             least_jacobian = float(deformation.least_jacobian())
-            confidence = float(torch.sigmoid(deformation.quality))
+            slope, offset = self.calibration
+            confidence = float(torch.sigmoid(slope * deformation.quality + offset))
         if method == "unet":
             phi, modes, least_jacobian = distance_of_scores(scores, grid), None, 1.0
         else:

@@ -113,7 +113,7 @@ def test_the_map_of_the_scale_with_the_best_expected_fit_counts_most():
     bright = torch.ones(1, 1, SIZE, SIZE, SIZE)
     answer = found_at_scales(network, lambda view: blank if view.ratio == 1 else bright, [1.0, 0.85], ())
     assert given_map["volume"] is blank
-    assert torch.sigmoid(answer.quality) == pytest.approx(0.5, abs=1e-3)  # the mean of both
+    assert torch.sigmoid(answer.quality) == pytest.approx(0.5, abs=1e-3)  # the middle of both
     assert given_map["dense"][0, 0, 10, 10, 10] > 5  # the finer grid's word
     assert given_map["dense"][0, 0, 0, 0, 0] < -5  # where it sees nothing, the other's
 

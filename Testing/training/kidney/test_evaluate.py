@@ -13,7 +13,7 @@ from SlicerHPOLib.kidney.segmenter import KidneySegmenter, SegmentationError
 from training.kidney import deploy as deployment
 from training.kidney.dataset import phi_on_grid
 from training.kidney.evaluate import Answer, Case, answers, clicked, describe, report, simulated_cases
-from training.kidney.metrics import score
+from training.kidney.metrics import Score, score
 from training.kidney.train import TrainingPlan, train
 
 from .test_train import NETWORK, TEMPLATE, volumes
@@ -78,6 +78,28 @@ def test_the_warning_is_set_between_volumes_with_and_without_a_kidney():
     assert deployment.least_confidence(found) == pytest.approx(0.5)
     more = [*found, answer("empty", 0.8), answer("adult", 0.95)]  # now one is wrong: rather a needless warning
     assert deployment.least_confidence(more) == pytest.approx(0.85)
+
+
+def test_confidences_that_are_too_low_or_too_high_are_brought_to_the_dice_reached():
+    rng = np.random.default_rng(0)
+    reached = np.concatenate([rng.uniform(0.7, 0.95, 60), np.zeros(30)])
+    logits = np.where(reached > 0, np.log(reached / (1 - reached + 1e-9) + 1e-9), -4.0)
+    told = 1 / (1 + np.exp(-(0.5 * logits + 0.4)))
+
+    def answer(dice, confidence):
+        return Answer(
+            "adult" if dice else "empty", Score(dice, 5.0, 0.5, 1, 100.0, 0.0) if dice else None, 1.0, confidence
+        )
+
+    found = [answer(dice, confidence) for dice, confidence in zip(reached, told, strict=True)]
+    nothing = Answer("empty", None, np.nan, 0.0, refused=True)
+    better = deployment.calibrated([*found, nothing], *deployment.platt([*found, nothing]))
+    errors, before = (
+        [abs(one.confidence - dice) for one, dice in zip(of, reached, strict=False)] for of in (better, found)
+    )
+    assert np.mean(errors) < 0.4 * np.mean(before)
+    assert better[-1].confidence == 0 and better[-1].refused
+    assert np.argsort([one.confidence for one in better[:-1]]).tolist() == np.argsort(told).tolist()
 
 
 def test_subjects_are_simulated_as_a_scanner_exports_them():

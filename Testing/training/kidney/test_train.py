@@ -1,10 +1,12 @@
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from SlicerHPOLib.kidney.deformation import Deformation, DeformationParameters
+from SlicerHPOLib.bundle import write_bundle
+from SlicerHPOLib.kidney.deformation import Deformation, DeformationNetwork, DeformationParameters
+from SlicerHPOLib.kidney.segmenter import TASK
 from SlicerHPOLib.kidney.template import Template
 from SlicerHPOLib.kidney.transforms import centre_of, points_of
 from SlicerHPOLib.kidney.unet import UNetParameters
@@ -121,6 +123,37 @@ def test_a_second_look_goes_on_behind_another_first_look(tmp_path):
     look, unet = (load_file(folder / CHECKPOINT) for folder in parts.values())
     assert torch.equal(after["network.second_look.velocity.weight"], look["network.second_look.velocity.weight"])
     assert torch.equal(after["network.dense_head.weight"], unet["network.head.weight"])
+
+
+def test_training_goes_on_from_a_deployed_model_without_what_it_has_for_children_alone(tmp_path):
+    network = DeformationNetwork(replace(NETWORK, adapted=True), TEMPLATE)
+    for weights in network.parameters():
+        weights.data += 0.05 * torch.randn(weights.shape)
+    stages = [{"plan": {}, "volumes": 7, "hours": 1.0}]
+    manifest = {
+        "name": "tiny",
+        "task": TASK,
+        "summary": "Random weights.",
+        "architecture": asdict(network.plan),
+        "input": {"spacings_mm": [6.0], "size": SIZE},
+        "decision": {"least_confidence": 0.5},
+        "training": {"stages": stages},
+        "metrics": {},
+        "licence": "Apache-2.0",
+        "attributions": [],
+        "intended_use": "Not for clinical use.",
+    }
+    model = write_bundle(tmp_path / "model", manifest, network.state_dict(), "# Tiny")
+    still = replace(PLAN, steps=1, learning_rate=0.0, weight_decay=0.0)
+    train(volumes(12), tmp_path / "whole", still, TEMPLATE, initial=model)
+    train(volumes(12), tmp_path / "looks", replace(still, dense_weight=0.0), TEMPLATE, initial=model, first_look=model)
+    train(volumes(12), tmp_path / "unet", replace(still, network=TINY), initial=model)
+    own = network.state_dict()
+    for run in ("whole", "looks", "unet"):
+        after, state = trained(tmp_path / run)
+        assert state["before"][0] == stages[0]
+        for name, tensor in after.named_parameters():
+            assert torch.equal(tensor, own["dense_" * name.startswith("head.") + name]), (run, name)
 
 
 def test_a_training_of_another_network_is_refused(tmp_path):
