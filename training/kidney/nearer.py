@@ -3,9 +3,11 @@ is a voxel thick from afar, as the cortex of a small kidney is, has several."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
-from SlicerHPOLib.kidney.scales import CLOSEST, middle_and_size
+from SlicerHPOLib.kidney.scales import CLOSEST, View, middle_and_size
 from torch.nn import functional
 
 EXTENTS = (0.11, 0.28)  # of the kidney: standard deviation along an axis, in half widths of the view
@@ -31,8 +33,13 @@ def nearer(
         ratio = float(np.clip(own / extent, CLOSEST, 1.0))
         middle = np.array(middle) + ratio * offset
     step = ratio * image.shape[-1] / size  # of the view's voxels, in the volume's
-    pull = torch.tensor([[*row, shift] for row, shift in zip(ratio * np.eye(3), middle[::-1], strict=True)])
-    grid = functional.affine_grid(pull[None].float(), [1, 1, size, size, size], align_corners=False)
+    grid = points_in([View(ratio, tuple(middle))], size)
     sharp = functional.avg_pool3d(image, 2) if step > 1.5 else image
     seen = functional.grid_sample(sharp, grid, align_corners=False)
     return seen, functional.grid_sample(distance, grid, padding_mode="border", align_corners=False) / step
+
+
+def points_in(views: Sequence[View], size: int) -> torch.Tensor:
+    """(views, size, size, size, 3) points of views of a cube, from which `grid_sample` reads what is seen."""
+    pull = [[[v.ratio * (m == n) for n in range(3)] + [v.offset[2 - m]] for m in range(3)] for v in views]
+    return functional.affine_grid(torch.tensor(pull).float(), [len(views), 1, *[size] * 3], align_corners=False)

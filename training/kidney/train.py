@@ -34,7 +34,7 @@ from ..curves import cosine, write_curves
 from ..simulation.randomisation import POPULATIONS
 from .augment import augment, noise_volumes
 from .dataset import EMPTY, STEPS, Volumes, pooled
-from .nearer import nearer
+from .nearer import nearer, points_in
 
 CHECKPOINT = "checkpoint.safetensors"
 COLUMNS = ("epoch", "learning_rate", "train_loss", "dice_adult", "dice_child", "dense_adult", "dense_child", "seconds")
@@ -379,10 +379,7 @@ def seen_from_several_distances(
 def _map_in(network: DeformationNetwork, images: torch.Tensor, views: list[View]) -> torch.Tensor:
     """Probabilities (batch, 1, d, h, w) that the first look gives of volumes, each in a view of its own."""
     if any(view != View(1.0) for view in views):
-        pull = torch.tensor(
-            [[[v.ratio * (m == n) for n in range(3)] + [v.offset[2 - m]] for m in range(3)] for v in views]
-        )
-        grid = functional.affine_grid(pull.to(images.device), list(images.shape), align_corners=False)
+        grid = points_in(views, images.shape[-1]).to(images.device)
         images = functional.grid_sample(images, grid, align_corners=False)
     return torch.sigmoid(network.map_of(images))
 
