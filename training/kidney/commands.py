@@ -120,7 +120,9 @@ def add_commands(verb) -> None:
     command.add_argument("--clicks", action="store_true", help="run the click robot too")
 
     command = verb("deploy", TASK, _deploy, "calibrate, measure and write the bundle with its model card")
-    command.add_argument("--run", required=True, dest="run_dir", metavar="DIR", help="folder of a training")
+    command.add_argument(
+        "--run", required=True, dest="run_dir", metavar="DIR", help="training, or model to measure anew"
+    )
     command.add_argument("--out", default=str(BUNDLE), metavar="DIR")
     command.add_argument("--volumes", type=int, default=30, help="of each group to measure on")
     command.add_argument("--transfer-table", metavar="FILE", help="table-3.1.md, for the card")

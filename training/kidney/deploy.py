@@ -30,7 +30,7 @@ from .evaluate import (
     report,
     simulated_cases,
 )
-from .train import stage, trained
+from .train import with_stages
 
 LEAST = 1e-4  # probability: its logit is finite
 SILENCE = 2.0  # a confident shape where there is no kidney, in warnings where there is one
@@ -52,12 +52,13 @@ INTENDED_USE = (
 )
 
 
-def trained_network(run: str | Path) -> tuple[DeformationNetwork, dict]:
-    """The deformation network of a training folder and the training's state. Raises ValueError if there is none."""
-    network, state = trained(run)
+def trained_network(run: str | Path) -> tuple[DeformationNetwork, list[dict]]:
+    """The deformation network of a training folder, or of a model, and the stages of its training. Raises ValueError if
+    there is none."""
+    network, stages = with_stages(run)
     if not isinstance(network, DeformationNetwork):
         raise ValueError(f"{run} holds a U-Net alone; a bundle has a deformation network, which has a dense map too.")
-    return network, state
+    return network, stages
 
 
 def distinct(stages: list[dict]) -> list[dict]:
@@ -102,20 +103,21 @@ def deploy(
     out: str | Path,
     *,
     name: str = TASK,
-    calibration: int = 30,
+    calibration: int = 60,
     test: int = 30,
     clicks: int | None = None,
     transfer_table: str = "",
     job: Job = Job(),
 ) -> Path:
-    """Calibrate the warning of a trained network, measure it, and write bundle and model card.
+    """Calibrate confidence and warning of a trained network, measure it, and write bundle and model card.
 
     Args:
+        run: folder of a training, or of a model, which is calibrated and measured anew.
         calibration, test: subjects of each group; of other seeds than those trained on, and than each other's.
         clicks: subjects on which the click robot is run; None: all with a kidney.
         transfer_table: in Markdown, of `reproduce table-3.1`, for the card.
     """
-    network, state = trained_network(run)
+    network, stages = trained_network(run)
     weights = quantised(network.state_dict(), FINE)
     shipped = network_of(network.plan, restored(weights))  # what is measured is what is shipped
     segmenter = KidneySegmenter(shipped, SPACINGS_MM, SIZE, 0.0)
@@ -149,7 +151,7 @@ def deploy(
             "intensity": f"percentiles {LOW_PERCENTILE:g} and {HIGH_PERCENTILE:g} of the field of view to 0 and 1",
         },
         "decision": {"least_confidence": least, "calibration": list(segmenter.calibration)},
-        "training": {"data": "simulated ultrasound only", "stages": distinct([*state["before"], stage(state)])},
+        "training": {"data": "simulated ultrasound only", "stages": distinct(stages)},
         "metrics": {
             **{method: [r.as_json() for r in reports] for method, reports in by_method.items()},
             "clicks": {c.name: [round(value, 4) for value in c.dice] for c in click_curves},

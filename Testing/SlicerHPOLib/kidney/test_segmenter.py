@@ -221,6 +221,9 @@ def test_confidence_is_the_dice_that_the_network_expects_and_a_low_one_is_warned
     assert "may be no kidney" in doubtful.warnings[0] and doubtful.mask.any()
     sure = segmenter(least_confidence=0.6, quality=2.0).segment(volume())
     assert sure.confidence == pytest.approx(1 / (1 + np.exp(-2.0))) and warnings_of(sure) == ()
+    calibrated = segmenter(least_confidence=0.6, quality=2.0)
+    calibrated.calibration = (2.0, -3.0)
+    assert calibrated.segment(volume()).confidence == pytest.approx(1 / (1 + np.exp(-1.0)))
 
 
 @pytest.mark.parametrize("offset_mm", [(36.0, 0, 0), (0, -36.0, 0), (0, 0, 34.0)])
@@ -505,6 +508,8 @@ def test_the_classical_method_starts_from_a_seed_point_and_claims_no_kidney(toy)
         ({"decision": {}}, "'least_confidence' is missing"),
         ({"decision": {"least_confidence": 7}}, "from 0 to 1"),
         ({"decision": {"least_confidence": "high"}}, "no kidney model"),
+        ({"decision": {"least_confidence": 0.5, "calibration": [-1.0, 0.0]}}, "two numbers, the first positive"),
+        ({"decision": {"least_confidence": 0.5, "calibration": [1.0]}}, "no kidney model"),
     ],
 )
 def test_a_bundle_for_another_task_or_with_other_weights_is_refused(tmp_path, changes, message):

@@ -117,13 +117,17 @@ def bundle(tmp_path_factory):
         learning_rate=5e-3,
     )  # fmt: skip
     train(volumes(24), folder / "run", plan, TEMPLATE)
+    return deployed(folder / "run", folder / "kidney-ultrasound")
+
+
+def deployed(run, out):
     with pytest.MonkeyPatch.context() as patch:  # a few small cases instead of a hundred simulated ones
         patch.setattr(deployment, "SIZE", 24)
         patch.setattr(deployment, "SPACINGS_MM", (6.0,))
         cases = [noisy_ball(1), noisy_ball(2, "child"), noisy_ball(3, "empty")]
         patch.setattr(deployment, "simulated_cases", lambda count, seed: iter(cases))
         settings = {"calibration": 1, "test": 1, "clicks": 1, "transfer_table": "| strategy | Dice |"}
-        return deployment.deploy(folder / "run", folder / "kidney-ultrasound", **settings)
+        return deployment.deploy(run, out, **settings)
 
 
 def noisy_ball(seed, group="adult"):
@@ -141,10 +145,17 @@ def test_a_bundle_is_what_was_measured(bundle):
     assert all(text in card for text in ("not for clinical use", "Surface Dice", "| strategy | Dice |"))
     segmenter = KidneySegmenter.load(bundle)
     assert segmenter.least_confidence == manifest["decision"]["least_confidence"]
+    assert list(segmenter.calibration) == manifest["decision"]["calibration"]
     case = noisy_ball(9)
     found = segmenter.segment(case.image)
     assert score(found.mask, case.phi_mm > 0, 4.0).dice > 0.6 and found.least_jacobian > 0
     assert read_bundle(bundle).weights()["template_phi"].dtype == torch.float32
+
+
+def test_a_model_is_calibrated_and_measured_anew_with_the_same_weights(bundle, tmp_path):
+    again = deployed(bundle, tmp_path / "kidney-ultrasound")
+    assert (again / "weights.safetensors").read_bytes() == (bundle / "weights.safetensors").read_bytes()
+    assert read_bundle(again).manifest == read_bundle(bundle).manifest
 
 
 def test_the_robot_clicks_better_with_every_point(bundle):
