@@ -12,7 +12,7 @@ from SlicerHPOLib.kidney.segmenter import KidneySegmenter, SegmentationError
 
 from training.kidney import deploy as deployment
 from training.kidney.dataset import phi_on_grid
-from training.kidney.evaluate import Answer, Case, answers, clicked, describe, report, simulated_cases
+from training.kidney.evaluate import GROUPS, Answer, Case, answers, clicked, describe, report, simulated_cases
 from training.kidney.metrics import Score, score
 from training.kidney.train import TrainingPlan, train
 
@@ -70,14 +70,15 @@ def test_a_kidney_that_is_missed_counts_as_dice_0():
     assert report([found], 0.5)[0].worst_dice == 0
 
 
-def test_the_warning_is_set_between_volumes_with_and_without_a_kidney():
-    def answer(group, confidence):
-        return Answer(group, None, 1.0, confidence)
+def test_one_volume_in_forty_without_a_kidney_is_not_warned_of():
+    def answer(group, confidence, refused=False):
+        return Answer(group, None, 1.0, confidence, refused=refused)
 
-    found = [answer("adult", 0.9), answer("child", 0.7), answer("empty", 0.2), answer("empty", 0.3)]
-    assert deployment.least_confidence(found) == pytest.approx(0.5)
-    more = [*found, answer("empty", 0.8), answer("adult", 0.95)]  # now one is wrong: rather a needless warning
-    assert deployment.least_confidence(more) == pytest.approx(0.85)
+    kidneys = [answer("adult", 0.9), answer("child", 0.7)]
+    empties = [answer("empty", confidence) for confidence in np.linspace(0, 0.8, 401)]
+    assert deployment.least_confidence([*kidneys, *empties]) == pytest.approx(0.78)
+    refused = [answer("empty", np.nan, refused=True)] * 401
+    assert deployment.least_confidence([*empties, *refused]) == pytest.approx(0.76, abs=0.01)
 
 
 def test_confidences_that_are_too_low_or_too_high_are_brought_to_the_dice_reached():
@@ -125,7 +126,10 @@ def deployed(run, out):
         patch.setattr(deployment, "SIZE", 24)
         patch.setattr(deployment, "SPACINGS_MM", (6.0,))
         cases = [noisy_ball(1), noisy_ball(2, "child"), noisy_ball(3, "empty")]
-        patch.setattr(deployment, "simulated_cases", lambda count, seed: iter(cases))
+        groups = GROUPS
+        patch.setattr(
+            deployment, "simulated_cases", lambda count, seed, of=groups: (case for case in cases if case.group in of)
+        )
         settings = {"calibration": 1, "test": 1, "clicks": 1, "transfer_table": "| strategy | Dice |"}
         return deployment.deploy(run, out, **settings)
 
