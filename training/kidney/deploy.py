@@ -14,6 +14,8 @@ from SlicerHPOLib.bundle import Bundle, write_bundle
 from SlicerHPOLib.job import Job
 from SlicerHPOLib.kidney.deformation import DeformationNetwork, network_of
 from SlicerHPOLib.kidney.grid import HIGH_PERCENTILE, LOW_PERCENTILE, SIZE, SPACINGS_MM
+from SlicerHPOLib.kidney.population import SECOND
+from SlicerHPOLib.kidney.scales import SMALLEST
 from SlicerHPOLib.kidney.segmenter import TASK, KidneySegmenter
 from SlicerHPOLib.quantised import quantised, restored
 
@@ -33,7 +35,6 @@ from .evaluate import (
 )
 from .train import with_stages
 
-LEAST = 1e-4  # probability: its logit is finite
 SILENT = 0.025  # part of the volumes without a kidney that there is no warning of
 EMPTIES = 3  # times as many of these to calibrate on: a quantile takes more than a mean
 FINE = ("template_phi", "child.template_change")  # lengths in mm, that a byte is too coarse for
@@ -72,7 +73,7 @@ def platt(found: Sequence[Answer]) -> tuple[float, float]:
     """Slope and offset that bring the network's own confidences, by their logits, nearest to the Dice reached, 0 where
     there is no kidney: least cross entropy, with a standard normal prior of what they change (Platt 1999)."""
     answered = [answer for answer in found if not answer.refused]
-    logits = logit(np.clip([answer.confidence for answer in answered], LEAST, 1 - LEAST))
+    logits = logit(np.clip([answer.confidence for answer in answered], SMALLEST, 1 - SMALLEST))
     dice = np.array([answer.score.dice if answer.score else 0.0 for answer in answered])
 
     def cost(change: np.ndarray) -> float:
@@ -170,8 +171,8 @@ def adapted_bundle(source: Bundle, network: DeformationNetwork, training: dict, 
     Args:
         training: what the transfer was, see `train.stage`.
     """
-    added = {name: value for name, value in network.state_dict().items() if name.startswith(("child.", "gate."))}
-    kept = {name: value for name, value in source.tensors().items() if not name.startswith(("child.", "gate."))}
+    added = {name: value for name, value in network.state_dict().items() if name.startswith(SECOND)}
+    kept = {name: value for name, value in source.tensors().items() if not name.startswith(SECOND)}
     manifest = {key: value for key, value in source.manifest.items() if key not in ("format_version", "files")}
     before = manifest["training"]
     manifest |= {

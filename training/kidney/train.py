@@ -23,6 +23,7 @@ from SlicerHPOLib.kidney.deformation import (
     deformation_loss,
     network_of,
 )
+from SlicerHPOLib.kidney.population import SECOND
 from SlicerHPOLib.kidney.scales import CLOSEST, FARTHEST, RATIOS, SIZES, SMALLEST, View, mean_map, middle_and_size
 from SlicerHPOLib.kidney.segmenter import KidneySegmenter
 from SlicerHPOLib.kidney.template import Template
@@ -124,7 +125,6 @@ def train(
         ValueError: too little data, or `out` holds a training with another plan.
     """
     out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
     training, validation = split(pooled(volumes, plan.pool) if plan.pool > 1 else volumes, plan)
     fine = split(volumes, plan)[0] if plan.nearer else None
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -147,6 +147,7 @@ def train(
     else:
         state["before"] = begin(network, initial, first_look)
 
+    out.mkdir(parents=True, exist_ok=True)
     share = draw_weights(training, plan.children)
     epochs = -(-plan.steps // plan.steps_per_epoch)
     for epoch in range(state["epoch"], min(epochs, stop_after or epochs)):
@@ -201,7 +202,7 @@ def first_look_of(network: UNet | DeformationNetwork) -> tuple[torch.nn.Module, 
 
 def of_all(network: UNet | DeformationNetwork) -> dict[str, torch.Tensor]:
     """Its state without what it has for children alone."""
-    return {name: value for name, value in network.state_dict().items() if not name.startswith(("child.", "gate."))}
+    return {name: value for name, value in network.state_dict().items() if not name.startswith(SECOND)}
 
 
 def with_stages(folder: str | Path) -> tuple[UNet | DeformationNetwork, list[dict]]:

@@ -16,6 +16,7 @@ from torch import nn
 from .transfer import IntensityLayers
 from .unet import UNetParameters
 
+SECOND = ("child.", "gate.")  # how the names of what is here begin, in the state of a network
 UNCERTAIN = 0.01  # variance of the logarithms at least: sizes are known to 10 %
 SMALLEST_ML = 0.1  # volumes below count as this: there is a logarithm
 

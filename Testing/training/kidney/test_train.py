@@ -160,6 +160,7 @@ def test_a_training_of_another_network_is_refused(tmp_path):
     train(volumes(12), tmp_path / "unet", replace(PLAN, network=TINY))
     with pytest.raises(ValueError, match="another network"):
         train(volumes(12), tmp_path / "looks", PLAN, TEMPLATE, initial=tmp_path / "unet")
+    assert not (tmp_path / "looks").exists()
     with pytest.raises(ValueError, match="holds no training"):
         train(volumes(12), tmp_path / "new", PLAN, TEMPLATE, initial=tmp_path / "nowhere")
 
