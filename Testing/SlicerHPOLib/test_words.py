@@ -45,6 +45,7 @@ NAMES = {  # by which files, and what reads and draws them, know something
         '"# Markups fiducial file version = ..."',
         '{"ras_mm": [R, A, S], "inside": true or false}',
     },
+    "kidney/population.py": {"child.", "gate."},
     "kidney/results.py": {"SlicerHPO kidney segmentation"},
     "results.py": {"SlicerHPO field of view"},
     "segmentation.py": {
