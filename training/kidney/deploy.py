@@ -213,11 +213,13 @@ def model_card(
         f"`{json.dumps(manifest['architecture'])}`",
         *([POPULATIONS_TEXT] if manifest["architecture"]["adapted"] else []),
         "Confidence: the Dice that the second look expects to reach, learned from what it reached, its median over the "
-        f"views. Below {manifest['decision']['least_confidence']:g} it is said that there may be no kidney, which "
-        f"leaves out {100 * SILENT:g} % of the volumes without one. Both are calibrated on other simulated volumes.",
+        f"views and the end. Below {manifest['decision']['least_confidence']:g} it is said that there may be no "
+        f"kidney, which leaves out {100 * SILENT:g} % of the volumes without one. Both are calibrated on other "
+        "simulated volumes.",
         "## Training",
         *(
             f"{part['volumes']:,} simulated volumes, {part['hours']} hours on this plan: `{json.dumps(part['plan'])}`."
+            + (f" Stopped after {part['stopped_after']:,} steps." if "stopped_after" in part else "")
             + (f" Its weights are the mean of {part['mean_of']} trainings, this the last." if "mean_of" in part else "")
             for part in manifest["training"]["stages"]
         ),

@@ -124,6 +124,8 @@ class Report:
     worst_dice: float
     hausdorff95_mm: float
     surface_dice: float
+    volume_bias: float  # median of the volume's error, as a part of the true volume
+    volume_error: float  # median of its size
     most_components: int
     least_jacobian: float
     confidence_error: float  # mean distance of the confidence from the Dice reached, 0 where there is no kidney
@@ -147,6 +149,7 @@ def report(found: Iterable[Answer], least_confidence: float) -> list[Report]:
         if not own:
             continue
         scores = [answer.score for answer in own if answer.score is not None]
+        off = np.array([s.volume_error_ml / (s.volume_ml - s.volume_error_ml) for s in scores] or [np.nan])
 
         def mean(name: str, scores=scores) -> float:
             values = [getattr(score, name) for score in scores]
@@ -160,6 +163,8 @@ def report(found: Iterable[Answer], least_confidence: float) -> list[Report]:
                 min((score.dice for score in scores), default=np.nan),
                 mean("hausdorff95_mm"),
                 mean("surface_dice"),
+                float(np.median(off)),
+                float(np.median(np.abs(off))),
                 max((score.components for score in scores), default=0),
                 min((a.least_jacobian for a in own if not a.refused), default=np.nan),
                 float(np.mean([abs(a.confidence - (a.score.dice if a.score else 0.0)) for a in own])),
@@ -174,11 +179,12 @@ def describe(title: str, reports: Sequence[Report]) -> str:
     """A table to print."""
     lines = [
         f"{title}",
-        "            n   Dice  worst  HD95 mm  surface Dice  pieces  least Jacobian  confidence error  warned"
-        "  as children",
+        "            n   Dice  worst  HD95 mm  surface Dice  volume bias  error  pieces  least Jacobian"
+        "  confidence error  warned  as children",
     ]
     for r in reports:
         cells = [f"{r.dice:6.3f}", f"{r.worst_dice:6.3f}", f"{r.hausdorff95_mm:8.1f}", f"{r.surface_dice:13.3f}"]
+        cells += [f"{100 * r.volume_bias:+10.0f} %", f"{100 * r.volume_error:4.0f} %"]
         cells = ["-".rjust(len(cell)) if "nan" in cell else cell for cell in cells]
         sound = (
             f"{r.most_components or '-':>7} {r.least_jacobian:15.3f} {r.confidence_error:17.3f} {100 * r.warned:5.0f} %"

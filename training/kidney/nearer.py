@@ -3,8 +3,6 @@ is a voxel thick from afar, as the cortex of a small kidney is, has several."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 from SlicerHPOLib.kidney.scales import CLOSEST, View, middle_and_size
@@ -33,13 +31,15 @@ def nearer(
         ratio = float(np.clip(own / extent, CLOSEST, 1.0))
         middle = np.array(middle) + ratio * offset
     step = ratio * image.shape[-1] / size  # of the view's voxels, in the volume's
-    grid = points_in([View(ratio, tuple(middle))], size)
+    view = View(ratio, tuple(middle))
     sharp = functional.avg_pool3d(image, 2) if step > 1.5 else image
-    seen = functional.grid_sample(sharp, grid, align_corners=False)
-    return seen, functional.grid_sample(distance, grid, padding_mode="border", align_corners=False) / step
+    return seen_in(view, sharp, size), seen_in(view, distance, size, "border") / step
 
 
-def points_in(views: Sequence[View], size: int) -> torch.Tensor:
-    """(views, size, size, size, 3) points of views of a cube, from which `grid_sample` reads what is seen."""
-    pull = [[[v.ratio * (m == n) for n in range(3)] + [v.offset[2 - m]] for m in range(3)] for v in views]
-    return functional.affine_grid(torch.tensor(pull).float(), [len(views), 1, *[size] * 3], align_corners=False)
+def seen_in(view: View, volume: torch.Tensor, size: int | None = None, beyond: str = "zeros") -> torch.Tensor:
+    """A volume (1, 1, D, D, D) in a view (1, 1, size, size, size), by default of the volume's size; beyond: what is
+    outside of it, as of `grid_sample`."""
+    size = size or volume.shape[-1]
+    pull = [[view.ratio * (m == n) for n in range(3)] + [view.offset[2 - m]] for m in range(3)]
+    grid = functional.affine_grid(volume.new_tensor([pull]), [1, 1, *[size] * 3], align_corners=False)
+    return functional.grid_sample(volume, grid, padding_mode=beyond, align_corners=False)

@@ -24,7 +24,7 @@ from SlicerHPOLib.kidney.deformation import (
     network_of,
 )
 from SlicerHPOLib.kidney.population import SECOND
-from SlicerHPOLib.kidney.scales import CLOSEST, FARTHEST, RATIOS, SIZES, SMALLEST, View, mean_map, middle_and_size
+from SlicerHPOLib.kidney.scales import View, map_at_scales
 from SlicerHPOLib.kidney.segmenter import KidneySegmenter
 from SlicerHPOLib.kidney.template import Template
 from SlicerHPOLib.kidney.unet import UNet, UNetParameters, dice_loss
@@ -35,7 +35,7 @@ from ..curves import cosine, write_curves
 from ..simulation.randomisation import POPULATIONS
 from .augment import augment, noise_volumes
 from .dataset import EMPTY, STEPS, Volumes, pooled
-from .nearer import nearer, points_in
+from .nearer import nearer, seen_in
 
 CHECKPOINT = "checkpoint.safetensors"
 COLUMNS = ("epoch", "learning_rate", "train_loss", "dice_adult", "dice_child", "dense_adult", "dense_child", "seconds")
@@ -47,6 +47,7 @@ FIRST_LOOK = ("encoder", "decoder", "dense_head")  # parts of a deformation netw
 QUALITY_WEIGHT = 0.2  # of the cross entropy of the Dice that the network expects
 EDGE = 0.5  # voxels: half width in which one at the capsule passes from outside to inside
 NOISE_SHARE = 0.03  # of volumes that are replaced by textures without a kidney
+SHIFT = 0.7  # standard deviation of what a map's scores are shifted by: the second look learns not to trust its size
 
 
 @dataclass(frozen=True)
@@ -260,9 +261,15 @@ def average(runs: Sequence[str | Path], out: str | Path) -> Path:
 
 
 def stage(state: dict) -> dict:
-    """What a checkpoint's state says of its training: plan, volumes, hours, and of how many it is the mean."""
-    hours = sum(row["seconds"] for row in state["curves"]) / 3600
+    """What a checkpoint's state says of its training: plan, volumes, hours, whether it was stopped before its end, and
+    of how many it is the mean."""
+    hours, done = (
+        sum(row["seconds"] for row in state["curves"]) / 3600,
+        state["epoch"] * state["plan"]["steps_per_epoch"],
+    )
     described = {"plan": state["plan"], "volumes": state["volumes"], "hours": round(hours, 2)}
+    if done < state["plan"]["steps"]:
+        described["stopped_after"] = done
     return described | ({"mean_of": len(state["averaged"])} if "averaged" in state else {})
 
 
@@ -346,7 +353,7 @@ def _step(plan, network, optimizer, training: Volumes, fine: Volumes | None, sha
     deforms = isinstance(network, DeformationNetwork)
     first = tuple(int(n) for n in rng.integers(0, plan.every, 3))
     with torch.autocast(device.type, torch.bfloat16, enabled=plan.precision == "bfloat16"):
-        dense = seen_from_several_distances(network, images, rng) if plan.dense_weight == 0 else None
+        dense = shifted_maps(network, images, rng) if plan.dense_weight == 0 else None
         found = network(images, plan.every, first, dense) if deforms else network(images)
     if deforms:
         distances = distances[(..., *(slice(start, None, plan.every) for start in first))]
@@ -355,34 +362,18 @@ def _step(plan, network, optimizer, training: Volumes, fine: Volumes | None, sha
 
 
 @torch.no_grad()
-def seen_from_several_distances(
-    network: DeformationNetwork, images: torch.Tensor, rng: np.random.Generator
-) -> torch.Tensor:
-    """Scores (batch, 1, d, h, w) of a mean of maps such as `scales.found_at_scales` goes on from: of the volumes
-    (batch, 1, D, H, W) as they are, from another distance, and from nearer to the kidney found there."""
-    views = [[View(1.0)] * len(images), [View(rng.uniform(min(RATIOS), max(RATIOS))) for _ in images]]
-    maps = [_map_in(network, images, each) for each in views]
+def shifted_maps(network: DeformationNetwork, images: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    """Scores (batch, 1, d, h, w) that the second look goes on from: as in use (`scales.map_at_scales`), of volumes
+    (batch, 1, D, H, W); shifted, each by a number of its own, as a kidney of another appearance is found too small or
+    too large."""
+    scores = []
+    for image in images.split(1):
 
-    def mean(n: int) -> torch.Tensor:
-        own = [probabilities[n : n + 1] for probabilities in maps]
-        return mean_map(own, [each[n] for each in views], images.new_ones(len(own)))
+        def map_of(view: View, image=image) -> torch.Tensor:
+            return network.map_of(seen_in(view, image))
 
-    nearer = []
-    for n in range(len(images)):
-        offset, size = middle_and_size(mean(n))
-        ratio = float(np.clip(size / rng.uniform(min(SIZES), max(SIZES)), CLOSEST, FARTHEST))
-        nearer.append(View(ratio, offset))
-    views.append(nearer)
-    maps.append(_map_in(network, images, nearer))
-    return torch.logit(torch.cat([mean(n) for n in range(len(images))]).clamp(SMALLEST, 1 - SMALLEST))
-
-
-def _map_in(network: DeformationNetwork, images: torch.Tensor, views: list[View]) -> torch.Tensor:
-    """Probabilities (batch, 1, d, h, w) that the first look gives of volumes, each in a view of its own."""
-    if any(view != View(1.0) for view in views):
-        grid = points_in(views, images.shape[-1]).to(images.device)
-        images = functional.grid_sample(images, grid, align_corners=False)
-    return torch.sigmoid(network.map_of(images))
+        scores.append(map_at_scales(map_of) + rng.normal(0, SHIFT))
+    return torch.cat(scores)
 
 
 def descend(loss: torch.Tensor, network: torch.nn.Module, optimizer: torch.optim.Optimizer) -> float:

@@ -42,7 +42,7 @@ from ..checkpoint import load_checkpoint, save_checkpoint
 from ..curves import cosine, write_curves
 from .augment import augment
 from .dataset import EMPTY, Volumes
-from .train import CHECKPOINT, TrainingPlan, batch_of, descend, occupancy
+from .train import CHECKPOINT, TrainingPlan, batch_of, descend, occupancy, shifted_maps
 from .train import loss_of as training_loss
 
 EVERYWHERE = " at all levels"
@@ -112,9 +112,15 @@ class TunedDeformation(nn.Module):
         network.requires_grad_(False).child.requires_grad_(True)
         self.network = network.for_population(CHILD)
 
-    def forward(self, volume: torch.Tensor, every: int = 1, first: tuple[int, int, int] = (0, 0, 0)) -> Deformation:
+    def forward(
+        self,
+        volume: torch.Tensor,
+        every: int = 1,
+        first: tuple[int, int, int] = (0, 0, 0),
+        dense: torch.Tensor | None = None,
+    ) -> Deformation:
         """See the class."""
-        return self.network(volume, every, first)
+        return self.network(volume, every, first, dense)
 
     def train(self, mode: bool = True) -> TunedDeformation:
         """As of any module, except that what does not learn stays in evaluation mode."""
@@ -203,7 +209,7 @@ def loss_of(found: torch.Tensor | Deformation, truth: torch.Tensor) -> torch.Ten
     """1 - Dice where there is a kidney, and the cross entropy, of probabilities (batch, 1, D, H, W); of a deformation
     that of its training."""
     if isinstance(found, Deformation):
-        return training_loss(TrainingPlan(), found, truth)
+        return training_loss(TrainingPlan(dense_weight=0.0), found, truth)
     found, there = found.float(), truth.flatten(1).amax(1) > 0.5
     entropy = functional.binary_cross_entropy(found.clamp(1e-6, 1 - 1e-6), truth)
     return entropy + dice_loss(found[there], truth[there]) if there.any() else entropy
@@ -281,13 +287,17 @@ def _step(plan: TransferPlan, model, before: nn.Module, optimizer, volumes: Volu
         generator = torch.Generator().manual_seed((plan.seed << 32) + step + (1 << 31))
         images, distances = augment(images, distances, generator, plan.augmentation)
     images = images.contiguous(memory_format=torch.channels_last_3d)
-    every, some = (EVERY, tuple(int(n) for n in rng.integers(0, EVERY, 3))) if plan.strategy == LAYERS else (1, ())
+    deforms, given = plan.strategy == LAYERS, (images,)
     with torch.autocast(images.device.type, torch.bfloat16, enabled=plan.precision == "bfloat16"):
-        found = model(images, every, some) if some else model(images)
+        if deforms:
+            first = tuple(int(n) for n in rng.integers(0, EVERY, 3))
+            distances = distances[(..., *(slice(start, None, EVERY) for start in first))]
+            given = (images, EVERY, first, shifted_maps(model.network, images, rng))
+        found = model(*given)
         if plan.guard:
             with torch.no_grad():
-                earlier = before(images, every, some) if some else torch.sigmoid(before(images))
-    loss = loss_of(found, occupancy(distances[(..., *(slice(first, None, every) for first in some))]))
+                earlier = before(*given) if deforms else torch.sigmoid(before(*given))
+    loss = loss_of(found, occupancy(distances))
     if plan.guard:
         loss = loss + plan.guard * (_inside(found) - _inside(earlier)).square().mean()
     return descend(loss, model, optimizer)

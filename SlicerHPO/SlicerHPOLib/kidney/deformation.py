@@ -150,7 +150,7 @@ class DeformationNetwork(nn.Module):
         self.population = ADULT  # that is served
         if p.adapted:
             head = Regressor(p.look.widths[-1], ADAPTED_HIDDEN, outputs)
-            self.child = DeformationLayers(p.encoder, p.look, channels, head, self.lattice)
+            self.child = DeformationLayers(p.look, channels, head, self.lattice)
             self.gate = Gate()
 
     def forward(
@@ -259,7 +259,7 @@ class DeformationNetwork(nn.Module):
         # A pose that is regressed from features needs to know where in the volume they are.
         box = whole if p.pose == "regressed" else seen_box(pooled, p.encoder)
         inner = pooled[(..., *box)]
-        features = self.encoder(inner, None if self._layers is None else self._layers.first.on(inner))
+        features = self.encoder(inner)
         decoded = self.decoder(features)
         dense = self.dense_head(decoded).float()
         small = tuple(slice(s.start // step, -(-s.stop // step)) for s in box)
@@ -353,7 +353,7 @@ class SecondLook(nn.Module):
         self, seen: torch.Tensor, layers: DeformationLayers | None = None, bends: bool = True
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """bends: whether the velocity is wanted, which costs more than all else."""
-        features = self.encoder(seen, None if layers is None else layers.second.on(seen))
+        features = self.encoder(seen, None if layers is None else layers.intensity.on(seen))
         numbers = self.regressor(features[-1])
         if layers is not None:
             numbers = numbers + layers.head(features[-1])

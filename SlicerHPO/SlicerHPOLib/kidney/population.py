@@ -1,9 +1,10 @@
 """A deformation network that serves two populations: what changes for the second, and which one a volume shows.
 
-The network is that of the first, adults. For children, layers as in `transfer` scale and shift the features of both
-looks, a head corrects what the second look says of pose and modes, and the template changes; all of it nothing at
-first, and trained on children alone. A gate tells them apart by two sizes, that of the kidney in the network's own map
-and that of the field of view, of which adults are remembered by mean and covariance only.
+The network is that of the first, adults, and so is the map of the first look. For children, layers as in `transfer`
+scale and shift the features of the second look, a head corrects what it says of pose and modes, and the template
+changes; all of it nothing at first, and trained on children alone. A gate tells them apart by two sizes, that of the
+kidney in the network's own map and that of the field of view, of which adults are remembered by mean and covariance
+only.
 """
 
 from __future__ import annotations
@@ -25,14 +26,13 @@ class DeformationLayers(nn.Module):
     """What changes in a deformation network for another population.
 
     Args:
-        first, second: of the networks of both looks; channels: that the second is given. head: gives `numbers` from the
-            features of the second, zero at first. lattice: of the change of the template, mm at each node.
+        look: of the second look's network; channels: that it is given. head: gives `numbers` from its features, zero at
+            first. lattice: of the change of the template, mm at each node.
     """
 
-    def __init__(self, first: UNetParameters, second: UNetParameters, channels: int, head: nn.Module, lattice: int):
+    def __init__(self, look: UNetParameters, channels: int, head: nn.Module, lattice: int):
         super().__init__()
-        self.first = IntensityLayers(dict(enumerate(first.widths)))
-        self.second = IntensityLayers(dict(enumerate(second.widths)), channels)
+        self.intensity = IntensityLayers(dict(enumerate(look.widths)), channels)
         self.head = head
         self.template_change = nn.Parameter(torch.zeros(1, 1, *[lattice] * 3))
 

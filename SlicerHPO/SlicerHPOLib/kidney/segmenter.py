@@ -121,7 +121,8 @@ class KidneySegmenter:
             method: "deformation": the template deformed by the network. "unet": the network's dense answer alone.
                 "classical": the template fitted to the regions of the image around `seed_point_mm`.
             population: "adult" or "child", whose network answers, or "auto": the network says which the volume shows.
-                The classical method knows only "auto". A model that answers for all alike says so, and does.
+                The dense map is the same for both. The classical method knows only "auto". A model that answers for
+                all alike says so, and does.
             seed_point_mm: RAS, near the middle of the kidney; for the classical method, and only for it.
             points: corrections to begin with; undoing does not go behind them.
 

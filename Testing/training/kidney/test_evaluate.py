@@ -62,6 +62,15 @@ def test_answers_are_compared_with_the_truth_at_the_images_voxels():
     assert describe("title", reports).count("\n") == 4
 
 
+def test_the_error_of_the_volume_is_a_part_of_the_true_one_with_its_sign_or_without():
+    def found(volume_ml, truth_ml):
+        return Answer("adult", Score(0.9, 4.0, 0.5, 1, volume_ml, volume_ml - truth_ml), 1.0, 0.9)
+
+    of_three = report([found(80, 100), found(190, 200), found(55, 50)], 0.5)[0]
+    assert of_three.volume_bias == pytest.approx(-0.05) and of_three.volume_error == pytest.approx(0.1)
+    assert "-5 %" in describe("title", [of_three]) and "10 %" in describe("title", [of_three])
+
+
 def test_a_kidney_that_is_missed_counts_as_dice_0():
     case = ball()
     refusing = Known(ball(group="empty"))

@@ -20,7 +20,7 @@ from training.kidney.train import (
     learning_rate,
     loss_of,
     occupancy,
-    seen_from_several_distances,
+    shifted_maps,
     train,
     trained,
     validate,
@@ -225,7 +225,7 @@ def test_validation_leaves_empty_volumes_out():
     assert np.isnan([adult, child, dense_adult]).all() and dense_child == 1
 
 
-def test_the_second_look_learns_from_a_mean_of_maps_that_lies_where_each_does():
+def test_the_second_look_learns_from_maps_as_in_use_shifted_each_by_a_number_of_its_own():
     """A first look that calls bright voxels kidney, pooled by 2."""
 
     class Network:
@@ -236,12 +236,13 @@ def test_the_second_look_learns_from_a_mean_of_maps_that_lies_where_each_does():
     centres = rng.uniform(-20, 20, (3, 3))
     balls = np.stack([ellipsoid(size, 4.0, (20.0, 20.0, 20.0), centre) for centre in centres])
     images = torch.from_numpy(balls > 0).float()[:, None]
-    mean = seen_from_several_distances(Network(), images, rng)
+    mean = shifted_maps(Network(), images, rng)
     inside, truth = mean > 0, torch.nn.functional.avg_pool3d(images, 2) > 0.5
     dice = 2 * (inside & truth).flatten(1).sum(1) / (inside.sum((1, 2, 3, 4)) + truth.sum((1, 2, 3, 4)))
-    assert dice.min() > 0.9
-    again = seen_from_several_distances(Network(), images, np.random.default_rng(1))
-    assert not torch.equal(again, mean)  # other distances
+    assert dice.min() > 0.8
+    again = shifted_maps(Network(), images, np.random.default_rng(1))
+    shifts = (again - mean).flatten(1)
+    assert (shifts.std(1) < 1e-4).all() and shifts.mean(1).std() > 0.1  # each by a number of its own
 
 
 def test_a_mean_of_trainings_has_the_mean_of_their_weights(tmp_path):
