@@ -263,10 +263,8 @@ def average(runs: Sequence[str | Path], out: str | Path) -> Path:
 def stage(state: dict) -> dict:
     """What a checkpoint's state says of its training: plan, volumes, hours, whether it was stopped before its end, and
     of how many it is the mean."""
-    hours, done = (
-        sum(row["seconds"] for row in state["curves"]) / 3600,
-        state["epoch"] * state["plan"]["steps_per_epoch"],
-    )
+    hours = sum(row["seconds"] for row in state["curves"]) / 3600
+    done = state["epoch"] * state["plan"]["steps_per_epoch"]
     described = {"plan": state["plan"], "volumes": state["volumes"], "hours": round(hours, 2)}
     if done < state["plan"]["steps"]:
         described["stopped_after"] = done
