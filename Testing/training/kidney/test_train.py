@@ -21,6 +21,7 @@ from training.kidney.train import (
     loss_of,
     occupancy,
     shifted_maps,
+    stage,
     train,
     trained,
     validate,
@@ -73,7 +74,9 @@ def test_a_training_that_was_killed_ends_with_the_same_weights(tmp_path):
     data = volumes(12)
     whole = train(data, tmp_path / "whole", PLAN, TEMPLATE)
     train(data, tmp_path / "parts", PLAN, TEMPLATE, stop_after=1)
+    assert stage(trained(tmp_path / "parts")[1])["stopped_after"] == 2  # steps, of 6
     parts = train(data, tmp_path / "parts", PLAN, TEMPLATE)
+    assert "stopped_after" not in stage(trained(tmp_path / "parts")[1])
     one, two = load_file(whole), load_file(parts)
     assert one.keys() == two.keys()
     for name in one:
