@@ -112,15 +112,9 @@ class TunedDeformation(nn.Module):
         network.requires_grad_(False).child.requires_grad_(True)
         self.network = network.for_population(CHILD)
 
-    def forward(
-        self,
-        volume: torch.Tensor,
-        every: int = 1,
-        first: tuple[int, int, int] = (0, 0, 0),
-        dense: torch.Tensor | None = None,
-    ) -> Deformation:
-        """See the class."""
-        return self.network(volume, every, first, dense)
+    def forward(self, volume: torch.Tensor, *how) -> Deformation:
+        """See the class; how: as of the network's."""
+        return self.network(volume, *how)
 
     def train(self, mode: bool = True) -> TunedDeformation:
         """As of any module, except that what does not learn stays in evaluation mode."""

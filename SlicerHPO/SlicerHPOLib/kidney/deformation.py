@@ -370,6 +370,12 @@ def network_of(parameters: DeformationParameters, weights: Mapping[str, torch.Te
         phi, modes, spacing_mm = (weights[key] for key in TEMPLATE_KEYS)
         template = Template(phi[0, 0].numpy(), modes.numpy(), np.zeros(len(modes)), float(spacing_mm[0]))
         network = DeformationNetwork(parameters, template)
+        own, given = ({n: w.shape for n, w in state.items()} for state in (network.state_dict(), weights))
+        if differ := sorted(n for n in own | given if own.get(n) != given.get(n)):
+            raise RuntimeError(
+                f"{len(differ)} are missing, unknown or of another shape, {differ[0]} the first. Give a model that was "
+                "made with this version, or make it anew."
+            )
         network.load_state_dict(dict(weights))
     except KeyError as error:
         raise ValueError(f"The weights are not those of a deformation network: {error} is missing.") from None

@@ -144,6 +144,8 @@ def test_a_trained_network_is_rebuilt_from_its_weights_alone(toy):
     weights = network.state_dict()
     with pytest.raises(ValueError, match="do not belong"):
         network_of(DeformationParameters(), weights)
+    with pytest.raises(ValueError, match=r"1 are missing.* gone the first.* made with this version"):
+        network_of(TOY, weights | {"gone": torch.zeros(1)})
     del weights["template_phi"]
     with pytest.raises(ValueError, match="template_phi"):
         network_of(TOY, weights)
