@@ -113,6 +113,7 @@ def add_commands(verb) -> None:
     command = verb("evaluate", TASK, _evaluate, "measure a model on simulated subjects")
     command.add_argument("--model", default=str(BUNDLE), metavar="NAME|DIR")
     command.add_argument("--volumes", type=int, default=30, help="of adults, of children, and without a kidney each")
+    command.add_argument("--first", type=int, default=0, metavar="N", help="of the volumes, from 0")
     command.add_argument("--masks", metavar="DIR", help="folder of kidney masks to take the shapes from")
     command.add_argument("--plain", action="store_true", help="subjects of a plainer simulation, never trained on")
     command.add_argument("--method", choices=("deformation", "unet", "classical"), default="deformation")
@@ -253,7 +254,8 @@ def _evaluate(options, job: Job) -> None:
     segmenter = KidneySegmenter.load(options.model)
     masks = tuple(source.read() for source in find_images(options.masks)) if options.masks else ()
     cases = []
-    for n, case in enumerate(simulated_cases(options.volumes, TEST_SEED, masks=masks, plain=options.plain)):
+    asked = simulated_cases(options.volumes, TEST_SEED, masks=masks, plain=options.plain, first=options.first)
+    for n, case in enumerate(asked):
         job.progress(0.4 * n / (3 * options.volumes), "simulating volumes")
         cases.append(case)
 

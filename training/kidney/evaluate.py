@@ -47,10 +47,11 @@ def simulated_cases(
     masks: Sequence[Image] = (),
     plain: bool = False,
     workers: int = 2,
+    first: int = 0,
 ) -> Iterator[Case]:
-    """`count` subjects of each group, as exported by a scanner. masks: kidneys to take the shapes from. plain: of the
-    second simulation, `plain_ultrasound`."""
-    jobs = [(group, n) for n in range(count) for group in groups]
+    """`count` subjects of each group from the `first` on, as exported by a scanner. masks: kidneys to take the shapes
+    from. plain: of the second simulation, `plain_ultrasound`."""
+    jobs = [(group, n) for n in range(first, first + count) for group in groups]
     with single_threaded_pool(workers, _keep, (tuple(masks),)) as pool:
         yield from pool.map(_plain_case if plain else _case, *zip(*jobs, strict=True), repeat(seed))
 

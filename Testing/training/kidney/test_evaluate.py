@@ -119,6 +119,12 @@ def test_subjects_are_simulated_as_a_scanner_exports_them():
     assert cases[0].image.spacing_mm.max() <= 3.0 and len(set(cases[0].image.shape)) > 1
 
 
+def test_subjects_may_begin_behind_those_already_seen():
+    both, second = (list(simulated_cases(n, 5, ("empty",), workers=1, first=2 - n)) for n in (2, 1))
+    np.testing.assert_array_equal(second[0].image.voxels, both[1].image.voxels)
+    assert not np.array_equal(both[0].image.voxels, both[1].image.voxels)
+
+
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory):
     folder = tmp_path_factory.mktemp("deployed")
