@@ -233,6 +233,23 @@ def test_a_report_never_replaces_a_file_that_is_not_ours(volumes, tiny_kidney_mo
     assert not out.exists()
 
 
+def test_folders_made_for_volumes_that_are_all_refused_are_removed(tmp_path, tiny_kidney_model):
+    broken = tmp_path / "broken.nii"
+    broken.write_text("no volume")
+    (tmp_path / "there").mkdir()
+    for out in (tmp_path / "new" / "deep", tmp_path / "there"):
+        (result,) = batch.segment(broken, out, model=tiny_kidney_model, figure=tmp_path / "figures")
+        assert result.error
+    assert names(tmp_path) == {"broken.nii", "there"}
+
+
+def test_of_two_folders_of_which_one_cannot_be_written_to_none_is_made(volumes, tmp_path, out, tiny_kidney_model):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BatchError, match="Nothing can be written to"):
+        batch.segment(volumes, out, model=tiny_kidney_model, figure=tmp_path / "file" / "figures")
+    assert not out.exists()
+
+
 # --- Interruption and resumption -----------------------------------------------------------------------------------
 
 
@@ -459,14 +476,14 @@ def test_a_request_that_cannot_be_carried_out_is_refused_before_anything_happens
 def test_a_model_for_another_task_is_refused_and_nothing_written(volumes, tiny_model, out):
     with pytest.raises(BundleError, match="task"):
         batch.segment(volumes, out, model=tiny_model)
-    assert names(out) == set()
+    assert not out.exists()
 
 
 def test_a_point_that_cannot_be_honoured_is_the_volumes_error(volumes, tiny_kidney_model, out):
     points = Points().add_inside((900, 0, 0))
     (result,) = batch.segment(volumes[0], out, model=tiny_kidney_model, points=points)
     assert "900" in result.error
-    assert names(out) == set()
+    assert not out.exists()
 
 
 def test_the_model_is_the_segmenters():

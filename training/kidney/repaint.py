@@ -44,8 +44,8 @@ def repainted(seen: torch.Tensor, distance: torch.Tensor, generator: torch.Gener
     log_echo = log_echo + fat * normal(0.3, 0.4)
     log_echo = log_echo + inside * (kidney - log_echo)
     log_echo = log_echo + inside * core * (sinus - log_echo)
-    if uniform(0, 1) < 0.5:
-        log_echo = log_echo + uniform(0, 0.8) * torch.exp(-((distance / uniform(0.5, 1.2)) ** 2))  # the capsule's echo
+    if uniform(0, 1) < 0.7:
+        log_echo = log_echo + uniform(0, 1.2) * torch.exp(-((distance / uniform(0.5, 1.5)) ** 2))  # the capsule's echo
     log_echo = log_echo - normal(0, 0.5) * torch.linspace(-1, 1, shape[0])[:, None, None]
     echo = torch.exp(log_echo + uniform(0, 0.8) * torch.log(speckle(shape, generator)))
     return compressed(echo, uniform(0.4, 1.3), seen)

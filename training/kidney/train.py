@@ -24,7 +24,7 @@ from SlicerHPOLib.kidney.deformation import (
     network_of,
 )
 from SlicerHPOLib.kidney.population import SECOND
-from SlicerHPOLib.kidney.scales import View, map_at_scales
+from SlicerHPOLib.kidney.scales import View, both_ways, map_at_scales
 from SlicerHPOLib.kidney.segmenter import KidneySegmenter
 from SlicerHPOLib.kidney.template import Template
 from SlicerHPOLib.kidney.unet import UNet, UNetParameters, dice_loss
@@ -368,7 +368,7 @@ def shifted_maps(network: DeformationNetwork, images: torch.Tensor, rng: np.rand
     for image in images.split(1):
 
         def map_of(view: View, image=image) -> torch.Tensor:
-            return network.map_of(seen_in(view, image))
+            return both_ways(network.map_of, seen_in(view, image))
 
         scores.append(map_at_scales(map_of) + rng.normal(0, SHIFT))
     return torch.cat(scores)

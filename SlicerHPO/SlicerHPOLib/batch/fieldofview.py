@@ -17,7 +17,7 @@ from ..fieldofview.regions import BODY
 from ..job import Job
 from ..results import Result, read_csv, read_json, write_csv, write_json
 from ..words import _
-from .outputs import figure_files, make_writable, output_file, require_no_volume
+from .outputs import figure_files, make_writable, output_file, removed_if_empty, require_no_volume
 from .runner import run_volumes
 from .volumes import BatchError, Volume, find_volumes
 
@@ -36,6 +36,7 @@ class Plan:
         done: results of earlier runs by `Result.key`, kept in the outputs.
         bundle: the verified model.
         csv, json: where results go. figures: where the figure of each volume goes, by key.
+        made: folders that were made for them, innermost first; `run` removes those in which nothing was written.
     """
 
     volumes: tuple[Volume[Result], ...]
@@ -44,6 +45,7 @@ class Plan:
     csv: Path | None
     json: Path | None
     figures: Mapping[tuple, Path]
+    made: tuple[Path, ...] = ()
 
     def earlier(self, blank: Result) -> Result | None:
         """The result of an earlier run that still holds for this volume, if there is one."""
@@ -135,9 +137,9 @@ def prepare(
     ]
     outputs = [path for path in (csv_path, json_path, *figures.values()) if path is not None]
     require_no_volume(outputs, volumes)
-    make_writable(outputs)
+    made = make_writable(outputs)
     done = {result.key: result for result in earlier} if skip_done else {}
-    return Plan(tuple(volumes), done, bundle, csv_path, json_path, figures)
+    return Plan(tuple(volumes), done, bundle, csv_path, json_path, figures, made)
 
 
 def run(plan: Plan, *, job: Job | None = None, on_result: Callable[[Result], None] | None = None) -> list[Result]:
@@ -164,9 +166,10 @@ def run(plan: Plan, *, job: Job | None = None, on_result: Callable[[Result], Non
         table[result.key] = result
         _write(plan, table.values())
 
-    return run_volumes(
-        plan.volumes, earlier=plan.earlier, load=load, answer=answer, keep=keep, job=job, on_result=on_result
-    )
+    with removed_if_empty(plan.made):
+        return run_volumes(
+            plan.volumes, earlier=plan.earlier, load=load, answer=answer, keep=keep, job=job, on_result=on_result
+        )
 
 
 def check_fixed(fixed: Mapping[str, float]) -> dict[str, float]:

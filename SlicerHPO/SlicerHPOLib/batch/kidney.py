@@ -20,7 +20,7 @@ from ..kidney.results import KidneyResult, read_json, require_table, write_csv, 
 from ..segmentation import FORMATS, write_segmentation
 from ..words import _
 from .folder import LIST, earlier, enlist, listed, location, require_ours, sha256_of
-from .outputs import figure_files, make_writable, output_file, require_no_volume
+from .outputs import figure_files, make_writable, output_file, removed_if_empty, require_no_volume
 from .runner import run_volumes
 from .volumes import BatchError, Volume, file_names, find_volumes
 
@@ -40,6 +40,7 @@ class Plan:
         bundle: the verified model.
         folder, report: where segmentations, and the results of this request, go.
         outputs, figures: where segmentation and figure of each volume go, by key.
+        made: folders that were made for them, innermost first; `run` removes those in which nothing was written.
     """
 
     volumes: tuple[Volume[KidneyResult], ...]
@@ -49,6 +50,7 @@ class Plan:
     report: Path | None
     outputs: Mapping[tuple, Path]
     figures: Mapping[tuple, Path]
+    made: tuple[Path, ...] = ()
 
 
 def segment(
@@ -171,8 +173,8 @@ def prepare(
             done[key] = before
         elif volume.source:
             require_ours(volume.blank, output, known)
-    make_writable(written)
-    return Plan(tuple(volumes), done, bundle, folder, report_path, outputs, figures)
+    made = make_writable(written)
+    return Plan(tuple(volumes), done, bundle, folder, report_path, outputs, figures, made)
 
 
 def run(
@@ -212,17 +214,18 @@ def run(
         table[result.key] = result
         _write_report(plan, table)
 
-    if table:
-        _write_report(plan, table)  # there may be nothing left to compute
-    return run_volumes(
-        plan.volumes,
-        earlier=lambda blank: plan.done.get(blank.key),
-        load=load,
-        answer=answer,
-        keep=keep,
-        job=job,
-        on_result=on_result,
-    )
+    with removed_if_empty(plan.made):
+        if table:
+            _write_report(plan, table)  # there may be nothing left to compute
+        return run_volumes(
+            plan.volumes,
+            earlier=lambda blank: plan.done.get(blank.key),
+            load=load,
+            answer=answer,
+            keep=keep,
+            job=job,
+            on_result=on_result,
+        )
 
 
 def _write_report(plan: Plan, table: Mapping[tuple, KidneyResult]) -> None:

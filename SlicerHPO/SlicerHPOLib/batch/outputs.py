@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..figurefile import FORMATS, require_matplotlib
@@ -59,16 +60,32 @@ def require_no_volume(outputs: Iterable[Path], volumes: Sequence[Volume]) -> Non
             )
 
 
-def make_writable(outputs: Iterable[Path]) -> None:
-    """Makes the folders in which outputs lie. Raises `BatchError` if one cannot be written to."""
+def make_writable(outputs: Iterable[Path]) -> tuple[Path, ...]:
+    """Makes the folders in which outputs lie; returns those that were not there, the innermost first. Raises
+    `BatchError` if one cannot be written to."""
+    made: tuple[Path, ...] = ()
     for folder in dict.fromkeys(output.parent for output in outputs):
+        made = (*(each for each in (folder, *folder.parents) if not each.exists()), *made)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=folder):
                 pass
         except OSError as error:
-            raise BatchError(
-                _("Nothing can be written to {folder} ({reason}): choose another place.").format(
-                    folder=folder, reason=error.strerror or error
-                )
-            ) from None
+            with removed_if_empty(made):
+                raise BatchError(
+                    _("Nothing can be written to {folder} ({reason}): choose another place.").format(
+                        folder=folder, reason=error.strerror or error
+                    )
+                ) from None
+    return made
+
+
+@contextmanager
+def removed_if_empty(folders: Iterable[Path]) -> Iterator[None]:
+    """In the end, removes those of the folders that are empty, as where each volume was refused."""
+    try:
+        yield
+    finally:
+        for folder in folders:
+            with suppress(OSError):  # rmdir refuses what is not empty
+                folder.rmdir()

@@ -207,14 +207,14 @@ class DeformationNetwork(nn.Module):
         """What is changed for the population served."""
         return self.child if self.population == CHILD else None
 
-    def expect(self, volume: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def expect(self, volume: torch.Tensor, dense: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:
         """Scores (batch, 1, ...) of the dense map at its own voxels, and the logit (batch,) of the Dice to be expected:
-        what `forward` would find, without the deformation."""
-        dense, _, numbers, _ = self._looks(volume, None, bends=False)
+        what `forward` would find, without the deformation. dense: as of `forward`."""
+        dense, _, numbers, _ = self._looks(volume, dense, bends=False)
         return dense, numbers[:, -1]
 
     def map_of(self, volume: torch.Tensor) -> torch.Tensor:
-        """The scores of `expect` alone."""
+        """The scores of `expect` alone: of the first look."""
         return self._first_look(volume)[2]
 
     def _centres(self, shape: tuple[int, ...]) -> tuple:

@@ -2,8 +2,9 @@
 
 How large a kidney is, in voxels of the working grid, varies more than a network learns to bear: where it looks small,
 it is found too large, and where it looks large, too small. So the first look is taken on the whole, and then about the
-kidney found there, from where that has sizes that it had in training. The maps are averaged on the working grid, each
-where it has seen anything; the second look goes on from their mean, in training as here.
+kidney found there, from where that has sizes that it had in training; each time as it is and turned half round about
+the beam, as the probe may have been held. The maps are averaged on the working grid, each where it has seen anything;
+the second look goes on from their mean, in training as here.
 
 The Dice to be expected is the median over the views and the end: a kidney is one from most distances, while what is
 none looks like one from somewhere (anything that is cut out in a kidney's size does).
@@ -25,6 +26,7 @@ WHOLE = 0.9  # ratio of the first view's voxels to those of the working grid
 SIZES = (0.16, 0.2)  # standard deviation of a kidney's voxels along an axis, when it is looked at again, in half widths
 # of the grid; those trained on have 0.11 to 0.28
 CLOSEST, FARTHEST = 0.3, 1.5  # ratio of such a grid
+ROUND = (3, 4)  # axes of a volume that are reversed when it is turned half round about the beam
 SMALLEST = 1e-4  # probability: a score is finite
 
 
@@ -42,8 +44,9 @@ def found_at_scales(network: DeformationNetwork, volume_of: Callable[[View], tor
     expected = []
 
     def map_of(view: View) -> torch.Tensor:
-        scores, quality = network.expect(volume_of(view))
-        expected.append(quality)
+        volume = volume_of(view)
+        scores = both_ways(network.map_of, volume)
+        expected.append(network.expect(volume, scores)[1])
         return scores
 
     found = network(volume_of(View(1.0)), dense=map_at_scales(map_of))
@@ -62,7 +65,19 @@ def map_at_scales(map_of: Callable[[View], torch.Tensor], sizes: Sequence[float]
     for wanted in sizes:
         views.append(View(min(max(size / wanted, CLOSEST), FARTHEST), offset))
         maps.append(torch.sigmoid(map_of(views[-1])))
-    return torch.logit(mean_map(maps, views).clamp(SMALLEST, 1 - SMALLEST))
+    return scores_of(mean_map(maps, views))
+
+
+def both_ways(map_of: Callable[[torch.Tensor], torch.Tensor], volume: torch.Tensor) -> torch.Tensor:
+    """Scores (1, 1, d, h, w) of the mean of the maps of a volume (1, 1, D, H, W) and of it turned half round about the
+    beam. map_of: volumes -> scores."""
+    own, turned = torch.sigmoid(map_of(torch.cat([volume, volume.flip(ROUND)]))).split(1)
+    return scores_of((own + turned.flip(ROUND)) / 2)
+
+
+def scores_of(probability: torch.Tensor) -> torch.Tensor:
+    """The logit of a map, finite where it is 0 or 1."""
+    return torch.logit(probability.clamp(SMALLEST, 1 - SMALLEST))
 
 
 def mean_map(maps: Sequence[torch.Tensor], views: Sequence[View]) -> torch.Tensor:

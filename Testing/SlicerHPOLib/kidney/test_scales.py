@@ -10,6 +10,7 @@ from SlicerHPOLib.kidney.scales import (
     SIZES,
     WHOLE,
     View,
+    both_ways,
     found_at_scales,
     map_at_scales,
     mean_map,
@@ -62,6 +63,21 @@ def test_middle_and_size_are_those_of_a_ball(centre, radius):
     assert np.isfinite(middle_and_size(torch.zeros(1, 1, SIZE, SIZE, SIZE))[1])
 
 
+def test_a_volume_turned_half_round_about_the_beam_has_the_same_map_turned():
+    """By a network that sees more of what lies to one side, and nothing of the far half."""
+    volume = torch.rand(1, 1, SIZE, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
+    aside = torch.linspace(-2, 2, SIZE) + torch.linspace(0, 3, SIZE)[:, None]
+
+    def map_of(volumes):
+        return (volumes + aside) * (torch.arange(SIZE) < SIZE // 2)[:, None, None]
+
+    map_ = both_ways(map_of, volume)
+    torch.testing.assert_close(both_ways(map_of, volume.flip(3, 4)), map_.flip(3, 4))
+    own, turned = torch.sigmoid(map_of(volume)), torch.sigmoid(map_of(volume.flip(3, 4)).flip(3, 4))
+    torch.testing.assert_close(torch.sigmoid(map_), (own + turned) / 2, atol=1e-4, rtol=0)
+    assert not torch.allclose(own, turned, atol=0.1)
+
+
 def test_the_kidney_found_is_looked_at_again_where_it_has_the_wanted_size():
     """By a network that calls bright voxels kidney, of a bright ball off the middle."""
     centre, looked = (3.0, -2.0, 1.0), []
@@ -96,8 +112,12 @@ def test_the_second_look_goes_on_from_the_mean_of_the_maps_and_the_middle_of_wha
     given, asked = {}, []
 
     class Network:
-        def expect(self, volume):
-            return 20 * (volume - 0.5), 10 * (volume.mean()[None] - 0.5)
+        def map_of(self, volume):
+            return 20 * (volume - 0.5)
+
+        def expect(self, volume, dense):
+            torch.testing.assert_close(dense, self.map_of(volume), atol=0.5, rtol=0)
+            return dense, 10 * (volume.mean()[None] - 0.5)
 
         def __call__(self, volume, dense):
             given.update(volume=volume, dense=dense)
