@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from .deformation import Deformation, DeformationNetwork
 
 WHOLE = 0.9  # ratio of the first view's voxels to those of the working grid
-SIZES = (0.16, 0.2)  # standard deviation of a kidney's voxels along an axis, when it is looked at again, in half widths
-# of the grid; those trained on have 0.11 to 0.28
+SIZES = (0.16, 0.2, 0.25)  # standard deviation of a kidney's voxels along an axis, in half widths of the grid, in the
+# views that follow; those trained on have 0.11 to 0.28
 CLOSEST, FARTHEST = 0.3, 1.5  # ratio of such a grid
 ROUND = (3, 4)  # axes of a volume that are reversed when it is turned half round about the beam
 SMALLEST = 1e-4  # probability: a score is finite
@@ -61,8 +61,8 @@ def map_at_scales(map_of: Callable[[View], torch.Tensor], sizes: Sequence[float]
     """
     views = [View(WHOLE)]
     maps = [torch.sigmoid(map_of(views[0]))]
-    offset, size = middle_and_size(mean_map(maps, views))
     for wanted in sizes:
+        offset, size = middle_and_size(mean_map(maps, views))
         views.append(View(min(max(size / wanted, CLOSEST), FARTHEST), offset))
         maps.append(torch.sigmoid(map_of(views[-1])))
     return scores_of(mean_map(maps, views))

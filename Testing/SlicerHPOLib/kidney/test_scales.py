@@ -130,9 +130,9 @@ def test_the_second_look_goes_on_from_the_mean_of_the_maps_and_the_middle_of_wha
 
     answer = found_at_scales(Network(), volume_of)
     assert len(asked) == 2 + len(SIZES) and given["volume"].mean() == pytest.approx(0.7)
-    assert float(answer.quality) == pytest.approx(-1.0, abs=1e-4)  # between -3, of two views, and 1, of the end
+    assert float(answer.quality) == pytest.approx(-3.0, abs=1e-4)  # of three views; 4 of one, and 1 of the end
     inside = torch.sigmoid(given["dense"])[0, 0, 10, 10, 10]
-    assert inside == pytest.approx(1 / 3, abs=0.01)
+    assert inside == pytest.approx(1 / 4, abs=0.01)
 
 
 def test_a_network_goes_on_from_the_map_that_it_is_given():
