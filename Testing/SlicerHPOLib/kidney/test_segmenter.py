@@ -81,8 +81,11 @@ class Reader:
         along = points_of((24, 24, 24), 4.0, torch.zeros(1))[0, ..., 0] - 46
         self.template_modes = torch.stack([2 * torch.tanh(along / 20)] * modes) if modes else torch.zeros(0, 24, 24, 24)
 
-    def expect(self, volume):
-        return self.scores(18 * volume - 12), self.quality
+    def map_of(self, volume):
+        return self.scores(18 * volume - 12)
+
+    def expect(self, volume, dense=None):
+        return self.map_of(volume), self.quality
 
     def __call__(self, volume, dense=None):
         read = 18 * volume - 12
@@ -159,7 +162,7 @@ def test_of_the_directions_that_a_box_may_have_the_one_of_the_best_expected_fit_
         def __getattr__(self, name):
             return getattr(network, name)
 
-        def expect(self, given):
+        def expect(self, given, dense=None):
             at = (network(given).phi[0, 0] > 0).nonzero()[:, 0].float().mean()
             return network(given).scores, -at[None]
 
