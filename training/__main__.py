@@ -5,6 +5,7 @@ voxelise  BodyParts3D's surfaces to the whole-body map
 simulate  a training set; sheet draws some of it
 template  of the kidney, from the project's own shapes
 train     a network
+judge     what says how well the kidney's network fits
 search    its hyper-parameters
 evaluate  a model on simulated subjects it has not seen, and on real volumes
 deploy    a trained network to the bundle that SlicerHPOLib runs

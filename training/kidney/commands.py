@@ -110,6 +110,16 @@ def add_commands(verb) -> None:
     command.add_argument("--precision", choices=("float32", "bfloat16"), default="bfloat16")
     command.add_argument("--threads", type=int, help="of the CPU")
 
+    command = verb("judge", TASK, _judge, "train what says how well the network's answer fits")
+    command.add_argument("--run", required=True, dest="run_dir", metavar="DIR", help="training, or model")
+    command.add_argument("--out", required=True, metavar="DIR")
+    command.add_argument("--volumes", type=int, default=2400, help="that are simulated and looked at")
+    command.add_argument("--learning-rate", type=float, default=2e-3)
+    command.add_argument("--steps", type=int, default=3000)
+    command.add_argument("--batch", type=int, default=32)
+    command.add_argument("--seed", type=int, default=0)
+    command.add_argument("--workers", type=int, default=2)
+
     command = verb("evaluate", TASK, _evaluate, "measure a model on simulated subjects")
     command.add_argument("--model", default=str(BUNDLE), metavar="NAME|DIR")
     command.add_argument("--volumes", type=int, default=30, help="of adults, of children, and without a kidney each")
@@ -243,6 +253,13 @@ def _transfer(options, job: Job) -> None:
         print(run / CHECKPOINT)
     else:
         print(adapted_bundle(bundle, model.network, stage(trained(run)[1]), options.out))
+
+
+def _judge(options, job: Job) -> None:
+    from ..options import fields_of
+    from .judging import JudgePlan, train_judge
+
+    print(train_judge(options.run_dir, options.out, fields_of(JudgePlan, options), options.workers, job))
 
 
 def _evaluate(options, job: Job) -> None:

@@ -35,7 +35,8 @@ from .evaluate import (
 )
 from .train import with_stages
 
-SILENT = 0.025  # part of the volumes without a kidney that there is no warning of
+SILENT = 0.01  # part of the volumes without a kidney that there may be no warning of
+DOUBTED = 0.5  # confidence below which there is a warning in any case
 EMPTIES = 3  # times as many of these to calibrate on: a quantile takes more than a mean
 FINE = ("template_phi", "child.template_change")  # lengths in mm, that a byte is too coarse for
 POPULATIONS_TEXT = (
@@ -43,6 +44,12 @@ POPULATIONS_TEXT = (
     "corrected; without them it is the network of all. By the sizes of kidney and field of view a volume is taken for "
     "a child's where that is likely enough that 2.5 % of adults would be; it can be said otherwise."
 )
+JUDGED_TEXT = (
+    "the Dice that a judge expects, a network that sees image, map and outline in the template's frame, and learned "
+    "from what was found in simulated volumes, right and wrong. Where it expects less than a half, the kidney is "
+    "looked for elsewhere, too."
+)
+EXPECTED_TEXT = "the Dice that the second look expects to reach, its median over the views and the end."
 TRANSFER_TITLE = "## Transfer from adults to children"
 TRANSFER_TEXT = (
     "By strategy, of U-Nets that only the table is about (`python -m training reproduce table-3.1`): mean Dice and its "
@@ -90,9 +97,10 @@ def calibrated(found: Sequence[Answer], slope: float, offset: float) -> list[Ans
 
 
 def least_confidence(found: Sequence[Answer]) -> float:
-    """The confidence below which all but a part `SILENT` of the volumes without a kidney lie."""
+    """The confidence below which all but a part `SILENT` of the volumes without a kidney lie; `DOUBTED` at least, for
+    other volumes may be less clear than those that it is measured on."""
     empty = [0.0 if answer.refused else answer.confidence for answer in found if answer.group == EMPTY]
-    return round(float(np.quantile(empty, 1 - SILENT)), 3)
+    return max(DOUBTED, round(float(np.quantile(empty, 1 - SILENT)), 3))
 
 
 def deploy(
@@ -212,10 +220,9 @@ def model_card(
         "dense map, whose moments are a first pose; a second one, in the template's frame, gives the rest.",
         f"`{json.dumps(manifest['architecture'])}`",
         *([POPULATIONS_TEXT] if manifest["architecture"]["adapted"] else []),
-        "Confidence: the Dice that the second look expects to reach, learned from what it reached, its median over the "
-        f"views and the end. Below {manifest['decision']['least_confidence']:g} it is said that there may be no "
-        f"kidney, which leaves out {100 * SILENT:g} % of the volumes without one. Both are calibrated on other "
-        "simulated volumes.",
+        f"Confidence: {JUDGED_TEXT if manifest['architecture']['judged'] else EXPECTED_TEXT} Below "
+        f"{manifest['decision']['least_confidence']:g} it is said that there may be no kidney: half, or what leaves out "
+        f"{100 * SILENT:g} % of the volumes without one. Both are calibrated on other simulated volumes.",
         "## Training",
         *(
             f"{part['volumes']:,} simulated volumes, {part['hours']} hours on this plan: `{json.dumps(part['plan'])}`."

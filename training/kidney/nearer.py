@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from SlicerHPOLib.kidney.scales import CLOSEST, View, middle_and_size
+from SlicerHPOLib.kidney.scales import CLOSEST, View, middle_and_size, seen_in
 from torch.nn import functional
 
 EXTENTS = (0.11, 0.28)  # of the kidney: standard deviation along an axis, in half widths of the view
@@ -34,12 +34,3 @@ def nearer(
     view = View(ratio, tuple(middle))
     sharp = functional.avg_pool3d(image, 2) if step > 1.5 else image
     return seen_in(view, sharp, size), seen_in(view, distance, size, "border") / step
-
-
-def seen_in(view: View, volume: torch.Tensor, size: int | None = None, beyond: str = "zeros") -> torch.Tensor:
-    """A volume (1, 1, D, D, D) in a view (1, 1, size, size, size), by default of the volume's size; beyond: what is
-    outside of it, as of `grid_sample`."""
-    size = size or volume.shape[-1]
-    pull = [[view.ratio * (m == n) for n in range(3)] + [view.offset[2 - m]] for m in range(3)]
-    grid = functional.affine_grid(volume.new_tensor([pull]), [1, 1, *[size] * 3], align_corners=False)
-    return functional.grid_sample(volume, grid, padding_mode=beyond, align_corners=False)

@@ -23,8 +23,9 @@ from SlicerHPOLib.kidney.deformation import (
     deformation_loss,
     network_of,
 )
+from SlicerHPOLib.kidney.judge import JUDGE
 from SlicerHPOLib.kidney.population import SECOND
-from SlicerHPOLib.kidney.scales import View, both_ways, map_at_scales
+from SlicerHPOLib.kidney.scales import View, both_ways, map_at_scales, seen_in
 from SlicerHPOLib.kidney.segmenter import KidneySegmenter
 from SlicerHPOLib.kidney.template import Template
 from SlicerHPOLib.kidney.unet import UNet, UNetParameters, dice_loss
@@ -35,7 +36,7 @@ from ..curves import cosine, write_curves
 from ..simulation.randomisation import POPULATIONS
 from .augment import augment, noise_volumes
 from .dataset import EMPTY, STEPS, Volumes, pooled
-from .nearer import nearer, seen_in
+from .nearer import nearer
 
 CHECKPOINT = "checkpoint.safetensors"
 COLUMNS = ("epoch", "learning_rate", "train_loss", "dice_adult", "dice_child", "dense_adult", "dense_child", "seconds")
@@ -202,8 +203,8 @@ def first_look_of(network: UNet | DeformationNetwork) -> tuple[torch.nn.Module, 
 
 
 def of_all(network: UNet | DeformationNetwork) -> dict[str, torch.Tensor]:
-    """Its state without what it has for children alone."""
-    return {name: value for name, value in network.state_dict().items() if not name.startswith(SECOND)}
+    """Its state without what it has for children alone, and without a judge."""
+    return {name: value for name, value in network.state_dict().items() if not name.startswith((*SECOND, JUDGE))}
 
 
 def with_stages(folder: str | Path) -> tuple[UNet | DeformationNetwork, list[dict]]:

@@ -23,6 +23,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from .judge import Judge
 from .moments import principal_pose, rms_size_mm
 from .population import DeformationLayers, Gate, sizes
 from .request import ADULT, CHILD
@@ -63,7 +64,8 @@ class DeformationParameters:
     ratio. pose: how G is found, see the module; local: whether there is an L; otherwise it is the identity.
     learned_template: whether training may change phi0. lattice_mm: of the velocity of L. sigma_mm: of the Gaussian
     K_sigma that smooths it.
-    hidden: width of the layer before pose and modes. adapted: to children besides adults, see `population`.
+    hidden: width of the layer before pose and modes. adapted: to children besides adults, see `population`. judged:
+    whether a judge says what Dice is to be expected of what was found at last, see `judge` and `scales`.
     """
 
     encoder: UNetParameters = LIGHT
@@ -78,6 +80,7 @@ class DeformationParameters:
     sigma_mm: float = 12.0
     hidden: int = 128
     adapted: bool = False
+    judged: bool = False
 
     def __post_init__(self):
         for name in ("encoder", "look"):
@@ -152,6 +155,7 @@ class DeformationNetwork(nn.Module):
             head = Regressor(p.look.widths[-1], ADAPTED_HIDDEN, outputs)
             self.child = DeformationLayers(p.look, channels, head, self.lattice)
             self.gate = Gate()
+        self.judge = Judge() if p.judged else None
 
     def forward(
         self,
@@ -174,7 +178,7 @@ class DeformationNetwork(nn.Module):
 
         chosen = (slice(None), *(slice(start, None, every) for start in first))
         points = points_of(shape, p.spacing_mm, pose)[chosen]
-        matrix = pose_matrix(pose, *self._centres(shape))
+        matrix = pose_matrix(pose, *self.centres(shape))
         phi = pulled(phi0, self.spacing_mm, points, matrix, displacement if p.local else None, self.lattice_mm)
         scores = upsample(dense, shape)[(slice(None), *chosen)]
         return Deformation(phi, pose, modes, velocity, displacement, self.lattice_mm, scores, quality)
@@ -197,6 +201,11 @@ class DeformationNetwork(nn.Module):
         """That a volume (1, 1, D, H, W) of this spacing shows a child; dense: what `expect` gives of it."""
         return float(self.gate(sizes(dense, volume, spacing_mm)))
 
+    def population_of(self, volume: torch.Tensor, spacing_mm: float) -> str:
+        """Which of its populations a volume (1, 1, D, H, W) is taken for."""
+        child = self.child_probability(self.map_of(volume), volume, spacing_mm)
+        return CHILD if child > self.child_threshold else ADULT
+
     @property
     def child_threshold(self) -> float:
         """The probability above which a volume is taken for a child's."""
@@ -217,7 +226,8 @@ class DeformationNetwork(nn.Module):
         """The scores of `expect` alone: of the first look."""
         return self._first_look(volume)[2]
 
-    def _centres(self, shape: tuple[int, ...]) -> tuple:
+    def centres(self, shape: tuple[int, ...]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Those of a volume of this shape and of the template, mm, between which G poses."""
         return centre_of(shape, self.plan.spacing_mm), centre_of(self.template_phi.shape[2:], self.spacing_mm)
 
     def _looks(
@@ -228,7 +238,7 @@ class DeformationNetwork(nn.Module):
         if dense is None or self.shared:
             features, decoded, own = self._first_look(volume)
             dense = own if dense is None else dense
-        centres, pose = self._centres(volume.shape[2:]), self._first_pose(features, dense)
+        centres, pose = self.centres(volume.shape[2:]), self._first_pose(features, dense)
         if self.shared:
             return dense, pose, *self._second_look(volume, decoded, dense, centres, pose, bends)
         # each look learns its own task: the first from masks, the second from phi

@@ -6,8 +6,9 @@ kidney found there, from where that has sizes that it had in training; each time
 the beam, as the probe may have been held. The maps are averaged on the working grid, each where it has seen anything;
 the second look goes on from their mean, in training as here.
 
-The Dice to be expected is the median over the views and the end: a kidney is one from most distances, while what is
-none looks like one from somewhere (anything that is cut out in a kidney's size does).
+The Dice to be expected is what the network's judge says; without one it is the median over the views and the end: a
+kidney is one from most distances, while what is none looks like one from somewhere (anything that is cut out in a
+kidney's size does). Where little is to be expected, the network looks elsewhere, as if nothing were where it was.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional
 
+from .judge import evidence, numbers
+
 if TYPE_CHECKING:
     from .deformation import Deformation, DeformationNetwork
 
@@ -28,6 +31,10 @@ SIZES = (0.16, 0.2, 0.25)  # standard deviation of a kidney's voxels along an ax
 CLOSEST, FARTHEST = 0.3, 1.5  # ratio of such a grid
 ROUND = (3, 4)  # axes of a volume that are reversed when it is turned half round about the beam
 SMALLEST = 1e-4  # probability: a score is finite
+PLACES = 2  # at most, where a kidney is looked for
+DOUBT = 0.0  # logit of the Dice to be expected below which it is looked for elsewhere
+AROUND = 5  # voxels: edge of the cube by which what was found is dilated, where it is left out
+LIKELY = 1.0  # score of the likeliest place elsewhere, at least
 
 
 @dataclass(frozen=True)
@@ -39,18 +46,72 @@ class View:
     offset: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
 
-def found_at_scales(network: DeformationNetwork, volume_of: Callable[[View], torch.Tensor]) -> Deformation:
-    """What the network finds in a volume that it is given, (1, 1, D, H, W), in any view."""
+def found_best(
+    network: DeformationNetwork, volume_of: Callable[[View], torch.Tensor], spacing_mm: float
+) -> Deformation:
+    """The best, by the Dice to be expected, of what the network finds in a volume, and of what it finds elsewhere where
+    it doubts that; arguments as of `found_at_scales`."""
+    last = best = found_at_scales(network, volume_of, spacing_mm)
+    taken = None
+    for _ in range(PLACES - 1):
+        if float(best.quality) > DOUBT:
+            break
+        taken = around(last) if taken is None else torch.maximum(taken, around(last))
+        last = found_at_scales(network, volume_of, spacing_mm, taken)
+        best = max(best, last, key=lambda found: float(found.quality))
+    return best
+
+
+def found_at_scales(
+    network: DeformationNetwork,
+    volume_of: Callable[[View], torch.Tensor],
+    spacing_mm: float,
+    taken: torch.Tensor | None = None,
+) -> Deformation:
+    """What the network finds in a volume.
+
+    Args:
+        volume_of: the volume (1, 1, D, H, W) in a view. spacing_mm: of the working grid's voxels, as they are.
+        taken: (1, 1, D, H, W) on the working grid, 1 where it is not looked for.
+    """
+    found, expected = looked_at(network, volume_of, taken)
+    if network.judge is None:
+        quality = torch.quantile(torch.cat([*expected, found.quality]), 0.5, 0, True)
+    else:
+        seen = evidence(network, volume_of(View(1.0)), found)
+        quality = network.judge(seen, numbers(found, expected, spacing_mm))
+    return replace(found, quality=quality)
+
+
+def looked_at(
+    network: DeformationNetwork, volume_of: Callable[[View], torch.Tensor], taken: torch.Tensor | None = None
+) -> tuple[Deformation, list[torch.Tensor]]:
+    """What is found, with the quality that the second look gives it, and (1,) what it expected of each view; arguments
+    as of `found_at_scales`."""
     expected = []
 
     def map_of(view: View) -> torch.Tensor:
         volume = volume_of(view)
         scores = both_ways(network.map_of, volume)
+        if taken is not None:
+            scores = elsewhere(scores, seen_in(view, taken, scores.shape[-1]))
         expected.append(network.expect(volume, scores)[1])
         return scores
 
-    found = network(volume_of(View(1.0)), dense=map_at_scales(map_of))
-    return replace(found, quality=torch.quantile(torch.cat([*expected, found.quality]), 0.5, 0, True))
+    return network(volume_of(View(1.0)), dense=map_at_scales(map_of)), expected
+
+
+def around(found: Deformation) -> torch.Tensor:
+    """(1, 1, D, H, W) 1 in what was found and just around it, 0 elsewhere."""
+    return functional.max_pool3d((found.phi > 0).float(), AROUND, 1, AROUND // 2)
+
+
+def elsewhere(scores: torch.Tensor, taken: torch.Tensor) -> torch.Tensor:
+    """Scores (1, 1, d, h, w) of a map without what is taken (1, 1, d, h, w), in [0, 1]; where no place is likely then,
+    all are shifted until one is."""
+    rest = torch.sigmoid(scores) * (1 - taken)
+    likeliest = scores_of(functional.avg_pool3d(rest, 3, 1, 1).amax())
+    return scores_of(rest) + (LIKELY - likeliest).clamp(min=0)
 
 
 def map_at_scales(map_of: Callable[[View], torch.Tensor], sizes: Sequence[float] = SIZES) -> torch.Tensor:
@@ -111,3 +172,12 @@ def middle_and_size(probability: torch.Tensor) -> tuple[tuple[float, float, floa
 def half_widths(volume: torch.Tensor) -> list[torch.Tensor]:
     """Positions of voxels along the last three axes, from -1 to 1 at the volume's faces."""
     return [(2 * torch.arange(n, device=volume.device) + 1 - n) / n for n in volume.shape[2:]]
+
+
+def seen_in(view: View, volume: torch.Tensor, size: int | None = None, beyond: str = "zeros") -> torch.Tensor:
+    """A volume (1, 1, D, D, D) in a view (1, 1, size, size, size), by default of the volume's size; beyond: what is
+    outside of it, as of `grid_sample`."""
+    size = size or volume.shape[-1]
+    pull = [[view.ratio * (m == n) for n in range(3)] + [view.offset[2 - m]] for m in range(3)]
+    grid = functional.affine_grid(volume.new_tensor([pull]), [1, 1, *[size] * 3], align_corners=False)
+    return functional.grid_sample(volume, grid, padding_mode=beyond, align_corners=False)

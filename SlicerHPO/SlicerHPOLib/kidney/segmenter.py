@@ -24,7 +24,7 @@ from ..words import _, joined
 from .corrections import Corrector
 from .grid import Grid, fitted_grid, orientations, to_grid
 from .points import Points
-from .request import ADULT, AUTO, CHILD, why_not
+from .request import AUTO, why_not
 from .segmentation import KidneySegmentation, SegmentationError, one_piece
 from .session import NO_POINTS, FoundKidney, KidneySession
 from .template import Template, redistanced
@@ -230,8 +230,7 @@ class KidneySegmenter:
         if not network.populations:
             return network, None
         if asked == AUTO:
-            child = network.child_probability(network.map_of(volume), volume, float(grid.spacing_mm[0]))
-            asked = CHILD if child > network.child_threshold else ADULT
+            asked = network.population_of(volume, float(grid.spacing_mm[0]))
         if asked not in network.populations:
             known = ", ".join((AUTO, *network.populations))
             raise SegmentationError(
@@ -248,7 +247,7 @@ class KidneySegmenter:
         expects the best fit: so "auto" gives what the population that it chooses would give if asked for."""
         import torch
 
-        from .scales import View, found_at_scales
+        from .scales import View, found_at_scales, found_best
 
         def given(volume: np.ndarray) -> torch.Tensor:
             volume = np.ascontiguousarray(volume)  # torch takes no reversed axes
@@ -270,7 +269,9 @@ class KidneySegmenter:
             def seen(view: View) -> torch.Tensor:
                 return whole if view == View(1.0) else given(to_grid(image, grid.zoomed(view.ratio, view.offset)))
 
-            deformation = found_at_scales(network, seen)
+            # what is likeliest elsewhere is not the map's own answer
+            find = found_at_scales if method == "unet" else found_best
+            deformation = find(network, seen, float(grid.spacing_mm[0]))
             scores, phi = deformation.scores[0, 0].cpu().numpy(), deformation.phi[0, 0].cpu().numpy()
             phi = self._scale(grid) * phi
             least_jacobian = float(deformation.least_jacobian())

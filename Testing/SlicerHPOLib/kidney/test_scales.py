@@ -3,18 +3,26 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
+from SlicerHPOLib.kidney import scales
 from SlicerHPOLib.kidney.deformation import Deformation, DeformationNetwork, DeformationParameters
 from SlicerHPOLib.kidney.grid import Grid
 from SlicerHPOLib.kidney.scales import (
     CLOSEST,
+    DOUBT,
+    LIKELY,
     SIZES,
     WHOLE,
     View,
+    around,
     both_ways,
+    elsewhere,
     found_at_scales,
+    found_best,
     map_at_scales,
     mean_map,
     middle_and_size,
+    scores_of,
+    seen_in,
 )
 from SlicerHPOLib.kidney.template import Template
 from SlicerHPOLib.kidney.transforms import centre_of, points_of
@@ -112,6 +120,8 @@ def test_the_second_look_goes_on_from_the_mean_of_the_maps_and_the_middle_of_wha
     given, asked = {}, []
 
     class Network:
+        judge = None
+
         def map_of(self, volume):
             return 20 * (volume - 0.5)
 
@@ -128,11 +138,60 @@ def test_the_second_look_goes_on_from_the_mean_of_the_maps_and_the_middle_of_wha
         asked.append(view)
         return torch.full((1, 1, SIZE, SIZE, SIZE), {WHOLE: 0.9, 1.0: 0.7}.get(view.ratio, 0.2))
 
-    answer = found_at_scales(Network(), volume_of)
+    answer = found_at_scales(Network(), volume_of, 4.0)
     assert len(asked) == 2 + len(SIZES) and given["volume"].mean() == pytest.approx(0.7)
     assert float(answer.quality) == pytest.approx(-3.0, abs=1e-4)  # of three views; 4 of one, and 1 of the end
     inside = torch.sigmoid(given["dense"])[0, 0, 10, 10, 10]
     assert inside == pytest.approx(1 / 4, abs=0.01)
+
+
+@settings(max_examples=25, deadline=None)
+@given(centres, st.floats(-6, 6), st.booleans())
+def test_elsewhere_nothing_is_left_where_it_is_taken_and_some_place_is_likely(centre, level, whole):
+    """Of a map with two balls, of which one is taken, or all is."""
+    balls = [ball(View(1.0), somewhere, 3.0)[0, 0] for somewhere in (centre, np.array(centre) + 6)]
+    scores = torch.logit((0.9 * torch.maximum(*balls)).clamp(1e-3))[None, None] + level
+    taken = torch.ones_like(scores) if whole else (balls[0] > 0.3).float()[None, None]
+    rest = elsewhere(scores, taken)
+    if not whole:
+        assert rest[taken > 0].max() <= rest[taken == 0].min() + 1e-3
+        shift = (rest - scores_of(torch.sigmoid(scores)))[taken == 0]
+        assert shift.min() >= 0 and shift.max() - shift.min() < 1e-4
+    assert rest.max() >= LIKELY - 1e-4 and torch.isfinite(rest).all()
+
+
+def ball_found(centre, quality):
+    still = torch.zeros(1, 3, 4, 4, 4)
+    phi = 8 * (ball(View(1.0), centre, 3.0) - 0.5)
+    return Deformation(phi, torch.zeros(1, 9), torch.zeros(1, 0), still, still, quality=torch.tensor([quality]))
+
+
+@pytest.mark.parametrize(("first", "second", "looks"), [(2.0, 5.0, 1), (-2.0, 1.0, 2), (-1.0, -3.0, 2)])
+def test_what_is_doubtful_is_compared_with_what_is_found_elsewhere(monkeypatch, first, second, looks):
+    left, right, asked = ball_found((-5, 0, 0), first), ball_found((5, 0, 0), second), []
+
+    def found_at_scales(*given):
+        asked.append(given[3] if len(given) > 3 else None)
+        return right if len(asked) > 1 else left
+
+    monkeypatch.setattr(scales, "found_at_scales", found_at_scales)
+    assert found_best(None, None, 4.0) is (left if first > DOUBT or first > second else right)
+    assert len(asked) == looks and asked[0] is None
+    assert looks == 1 or torch.equal(asked[1], around(left))
+
+
+def test_around_what_was_found_is_left_out():
+    still = torch.zeros(1, 3, 4, 4, 4)
+    phi = 4.0 * (ball(View(1.0)) - 0.5)
+    taken = around(Deformation(phi, torch.zeros(1, 9), torch.zeros(1, 0), still, still))
+    assert (taken[phi > 0] == 1).all() and (phi > 0).sum() < taken.sum() < 4 * (phi > 0).sum()
+
+
+def test_a_view_of_a_volume_shows_what_lies_there():
+    centre = (2.0, 1.0, -1.0)
+    for view in (View(1.0), View(0.6, (0.1, -0.2, 0.05)), View(1.2)):
+        assert (seen_in(view, ball(View(1.0), centre)) - ball(view, centre)).abs().max() < 0.1
+    assert seen_in(View(0.5), ball(View(1.0)), 7).shape == (1, 1, 7, 7, 7)
 
 
 def test_a_network_goes_on_from_the_map_that_it_is_given():

@@ -74,7 +74,7 @@ class Reader:
     answer: takes phi to what else the network may find, as phi or as scores.
     """
 
-    plan, spacing_mm, populations = SimpleNamespace(spacing_mm=4.0), 4.0, ()
+    plan, spacing_mm, populations, judge = SimpleNamespace(spacing_mm=4.0), 4.0, (), None
 
     def __init__(self, phi=lambda phi: phi, scores=lambda phi: phi / 4, modes=1, quality=3.0):
         self.phi, self.scores, self.quality = phi, scores, torch.tensor([quality])
