@@ -23,12 +23,14 @@ def benchmark(model: str) -> None:
     folder = find_bundle(model)
     timing = Timing()
     timing.line("slicerhpo segment --help", median_seconds(lambda: command("segment", "--help")))
-    subject = simulate_ultrasound(1, "adult", spacing_mm=0.8, size=None)
-    with tempfile.TemporaryDirectory() as temporary:
-        path = write_image(subject.image, Path(temporary, "volume.nii.gz"))
-        seconds, megabytes = seconds_and_megabytes(SETUP, ACTION, str(path), str(Path(temporary, "out")), str(folder))
-        size = " x ".join(map(str, subject.image.shape))
-        timing.line(f"a volume of {size} voxels, from file to segmentation", seconds, f", peak {megabytes:.0f} MB")
+    for kidney in (True, False):  # where there is none, it is looked for twice
+        image = simulate_ultrasound(1, "adult", spacing_mm=0.8, size=None, kidney=kidney).image
+        with tempfile.TemporaryDirectory() as temporary:
+            path = write_image(image, Path(temporary, "volume.nii.gz"))
+            arguments = (str(path), str(Path(temporary, "out")), str(folder))
+            seconds, megabytes = seconds_and_megabytes(SETUP, ACTION, *arguments)
+        size = " x ".join(map(str, image.shape)) + " voxels" + ("" if kidney else " without a kidney")
+        timing.line(f"a volume of {size}, from file to segmentation", seconds, f", peak {megabytes:.0f} MB")
 
     points = stress(300, 3, size=80)
     timing.line("a set of up to 12 points at 80^3, median", points.median_ms / 1000)

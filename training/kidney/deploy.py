@@ -221,8 +221,8 @@ def model_card(
         f"`{json.dumps(manifest['architecture'])}`",
         *([POPULATIONS_TEXT] if manifest["architecture"]["adapted"] else []),
         f"Confidence: {JUDGED_TEXT if manifest['architecture']['judged'] else EXPECTED_TEXT} Below "
-        f"{manifest['decision']['least_confidence']:g} it is said that there may be no kidney: half, or what leaves out "
-        f"{100 * SILENT:g} % of the volumes without one. Both are calibrated on other simulated volumes.",
+        f"{manifest['decision']['least_confidence']:g} it is said that there may be no kidney: {DOUBTED:g}, or what "
+        f"leaves out {100 * SILENT:g} % of the volumes without one. Both are calibrated on other simulated volumes.",
         "## Training",
         *(
             f"{part['volumes']:,} simulated volumes, {part['hours']} hours on this plan: `{json.dumps(part['plan'])}`."

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import TYPE_CHECKING
 
 import torch
@@ -51,6 +52,7 @@ def found_best(
 ) -> Deformation:
     """The best, by the Dice to be expected, of what the network finds in a volume, and of what it finds elsewhere where
     it doubts that; arguments as of `found_at_scales`."""
+    volume_of = cache(volume_of)
     last = best = found_at_scales(network, volume_of, spacing_mm)
     taken = None
     for _ in range(PLACES - 1):

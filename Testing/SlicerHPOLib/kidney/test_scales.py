@@ -175,7 +175,7 @@ def test_what_is_doubtful_is_compared_with_what_is_found_elsewhere(monkeypatch, 
         return right if len(asked) > 1 else left
 
     monkeypatch.setattr(scales, "found_at_scales", found_at_scales)
-    assert found_best(None, None, 4.0) is (left if first > DOUBT or first > second else right)
+    assert found_best(None, ball, 4.0) is (left if first > DOUBT or first > second else right)
     assert len(asked) == looks and asked[0] is None
     assert looks == 1 or torch.equal(asked[1], around(left))
 
