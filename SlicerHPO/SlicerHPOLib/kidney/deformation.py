@@ -226,8 +226,8 @@ class DeformationNetwork(nn.Module):
         """The scores of `expect` alone: of the first look."""
         return self._first_look(volume)[2]
 
-    def centres(self, shape: tuple[int, ...]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Those of a volume of this shape and of the template, mm, between which G poses."""
+    def centres(self, shape: tuple[int, ...]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """(x, y, z) mm of the middles of a volume of this shape and of the template, that G takes to each other."""
         return centre_of(shape, self.plan.spacing_mm), centre_of(self.template_phi.shape[2:], self.spacing_mm)
 
     def _looks(

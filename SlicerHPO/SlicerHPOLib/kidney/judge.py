@@ -44,10 +44,10 @@ class Judge(nn.Module):
             nn.Linear(2 * channels + NUMBERS, HIDDEN), nn.ReLU(), nn.Dropout(0.2), nn.Linear(HIDDEN, 1)
         )
 
-    def forward(self, evidence: torch.Tensor, numbers: torch.Tensor) -> torch.Tensor:
-        features = self.features(evidence).flatten(2).float()
-        known = torch.cat([features.mean(2), features.amax(2), self.usual(numbers)], 1)
-        return self.perceptron(known)[:, 0].float()
+    def forward(self, seen: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
+        features = self.features(seen).flatten(2).float()
+        all_ = torch.cat([features.mean(2), features.amax(2), self.usual(known)], 1)
+        return self.perceptron(all_)[:, 0].float()
 
 
 def evidence(network: DeformationNetwork, volume: torch.Tensor, found: Deformation) -> torch.Tensor:

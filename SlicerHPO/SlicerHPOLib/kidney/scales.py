@@ -32,7 +32,6 @@ SIZES = (0.16, 0.2, 0.25)  # standard deviation of a kidney's voxels along an ax
 CLOSEST, FARTHEST = 0.3, 1.5  # ratio of such a grid
 ROUND = (3, 4)  # axes of a volume that are reversed when it is turned half round about the beam
 SMALLEST = 1e-4  # probability: a score is finite
-PLACES = 2  # at most, where a kidney is looked for
 DOUBT = 0.0  # logit of the Dice to be expected below which it is looked for elsewhere
 AROUND = 5  # voxels: edge of the cube by which what was found is dilated, where it is left out
 LIKELY = 1.0  # score of the likeliest place elsewhere, at least
@@ -50,18 +49,14 @@ class View:
 def found_best(
     network: DeformationNetwork, volume_of: Callable[[View], torch.Tensor], spacing_mm: float
 ) -> Deformation:
-    """The best, by the Dice to be expected, of what the network finds in a volume, and of what it finds elsewhere where
-    it doubts that; arguments as of `found_at_scales`."""
+    """What the network finds in a volume; where it doubts that, the better, by the Dice to be expected, of it and of
+    what is found elsewhere. Arguments as of `found_at_scales`."""
     volume_of = cache(volume_of)
-    last = best = found_at_scales(network, volume_of, spacing_mm)
-    taken = None
-    for _ in range(PLACES - 1):
-        if float(best.quality) > DOUBT:
-            break
-        taken = around(last) if taken is None else torch.maximum(taken, around(last))
-        last = found_at_scales(network, volume_of, spacing_mm, taken)
-        best = max(best, last, key=lambda found: float(found.quality))
-    return best
+    first = found_at_scales(network, volume_of, spacing_mm)
+    if float(first.quality) > DOUBT:
+        return first
+    second = found_at_scales(network, volume_of, spacing_mm, around(first))
+    return max(first, second, key=lambda found: float(found.quality))
 
 
 def found_at_scales(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from SlicerHPOLib.kidney.deformation import DeformationNetwork, DeformationParameters, network_of
-from SlicerHPOLib.kidney.judge import FAR_MM, NUMBERS, Judge, evidence, numbers
+from SlicerHPOLib.kidney.judge import NUMBERS, Judge, evidence, numbers
 from SlicerHPOLib.kidney.scales import found_at_scales, seen_in
 from SlicerHPOLib.kidney.template import Template
 from SlicerHPOLib.kidney.transforms import centre_of, points_of
@@ -48,7 +48,6 @@ def test_evidence_lies_in_the_templates_frame_wherever_the_kidney_lies(network):
             away = torch.arange(len(image)) - middle
             for profile in (distance[middle, middle] > 0, distance[:, middle, middle] > 0):
                 assert abs((profile * away).sum() / profile.sum()) < 1  # lattice points off the middle
-    assert FAR_MM < 40
 
 
 def test_numbers_say_what_was_expected_and_how_large_it_is(network):
