@@ -180,6 +180,13 @@ def test_what_is_doubtful_is_compared_with_what_is_found_elsewhere(monkeypatch, 
     assert looks == 1 or torch.equal(asked[1], around(left))
 
 
+def test_nothing_elsewhere_is_no_better(monkeypatch):
+    first, nothing = ball_found((0, 0, 0), -3.0), ball_found((0, 0, 0), 3.0)
+    nothing.phi.fill_(-1.0)
+    monkeypatch.setattr(scales, "found_at_scales", lambda *given: nothing if len(given) > 3 else first)
+    assert found_best(None, ball, 4.0) is first
+
+
 def test_around_what_was_found_is_left_out():
     still = torch.zeros(1, 3, 4, 4, 4)
     phi = 4.0 * (ball(View(1.0)) - 0.5)
