@@ -56,8 +56,8 @@ def found_best(
     if float(first.quality) > DOUBT:
         return first
     second = found_at_scales(network, volume_of, spacing_mm, around(first))
-    anything = bool((second.phi > 0).any())
-    return second if anything and float(second.quality) > float(first.quality) else first
+    seen = bool(((second.phi > 0) & (volume_of(View(1.0)) > 0)).any())
+    return second if seen and float(second.quality) > float(first.quality) else first
 
 
 def found_at_scales(

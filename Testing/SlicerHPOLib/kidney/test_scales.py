@@ -181,9 +181,12 @@ def test_what_is_doubtful_is_compared_with_what_is_found_elsewhere(monkeypatch, 
 
 
 def test_nothing_elsewhere_is_no_better(monkeypatch):
-    first, nothing = ball_found((0, 0, 0), -3.0), ball_found((0, 0, 0), 3.0)
-    nothing.phi.fill_(-1.0)
-    monkeypatch.setattr(scales, "found_at_scales", lambda *given: nothing if len(given) > 3 else first)
+    """Neither where there is no inside, nor where it lies in what is not seen of the volume."""
+    first, second = ball_found((0, 0, 0), -3.0), ball_found((5, 0, 0), 3.0)
+    monkeypatch.setattr(scales, "found_at_scales", lambda *given: second if len(given) > 3 else first)
+    assert found_best(None, ball, 4.0) is second
+    assert found_best(None, lambda view: ball(view) * (ball(view, (5, 0, 0), 5.0) < 0.1), 4.0) is first
+    second.phi.fill_(-1.0)
     assert found_best(None, ball, 4.0) is first
 
 
