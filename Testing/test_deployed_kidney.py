@@ -44,6 +44,23 @@ def test_a_sample_gets_one_smooth_kidney_that_points_correct(segmenter, name):
     np.testing.assert_array_equal(segmenter.result.phi, result.phi)
 
 
+@pytest.mark.parametrize(
+    ("name", "kidney"),
+    [("adult-right", True), ("child-5-years-left", True), ("child-hydronephrosis", True), ("no-kidney", False)],
+)
+def test_of_the_samples_the_one_without_a_kidney_is_warned_of(segmenter, name, kidney):
+    result = segmenter.segment(read_image(SAMPLES / f"{name}.nii.gz"))
+    assert (result.confidence >= segmenter.least_confidence) == kidney
+    assert any("there may be no kidney" in warning for warning in result.warnings) != kidney
+
+
+@pytest.mark.parametrize("name", ["head-t2-axial", "pelvis-t2-axial", "torso-t2-coronal"])
+def test_what_is_no_ultrasound_is_warned_of(segmenter, name):
+    result = segmenter.segment(read_image(SAMPLES.parent / "mr" / f"{name}.nii.gz"))
+    assert result.confidence < segmenter.least_confidence / 2
+    assert any("there may be no kidney" in warning for warning in result.warnings)
+
+
 def test_simulated_subjects_are_segmented_as_well_as_the_card_says(segmenter):
     card = {
         row["group"]: row for row in read_bundle(find_bundle("kidney-ultrasound")).manifest["metrics"]["deformation"]
