@@ -8,7 +8,6 @@ found, right and wrong, after all else has been trained; its features are normal
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -62,17 +61,17 @@ def evidence(network: DeformationNetwork, volume: torch.Tensor, found: Deformati
     return torch.cat([*seen, distance.clamp(-1, 1)], 1)
 
 
-def numbers(found: Deformation, expected: Sequence[torch.Tensor], spacing_mm: float) -> torch.Tensor:
+def numbers(found: Deformation, expected: torch.Tensor, spacing_mm: float) -> torch.Tensor:
     """(batch, NUMBERS) the logits of the Dice that the second look expects: the least, median and largest over the
-    views (`expected`, (batch,) each), and the last; logarithms of the kidney's volume in ml, of how much larger the map
-    is, and of the pose's scales.
+    views, and the last; logarithms of the kidney's volume in ml, of how much larger the map is, and of the pose's
+    scales.
 
     Args:
+        expected: (batch, views) of each view, as of `scales.looked_at`.
         spacing_mm: of the volume's voxels as they are, not as the network takes them.
     """
-    views = torch.stack(list(expected), 1)
     inside = (found.phi > 0).flatten(1).sum(1).clamp(min=1)
     mapped = torch.sigmoid(found.scores).flatten(1).sum(1).clamp(min=1)
     ml = inside * spacing_mm**3 / 1000
-    known = [views.amin(1), torch.quantile(views, 0.5, 1), views.amax(1), found.quality]
+    known = [expected.amin(1), torch.quantile(expected, 0.5, 1), expected.amax(1), found.quality]
     return torch.cat([torch.stack([*known, ml.log(), (mapped / inside).log()], 1), found.pose[:, 6:]], 1)

@@ -74,7 +74,7 @@ def found_at_scales(
     """
     found, expected = looked_at(network, volume_of, taken)
     if network.judge is None:
-        quality = torch.quantile(torch.cat([*expected, found.quality]), 0.5, 0, True)
+        quality = torch.quantile(torch.cat([expected[0], found.quality]), 0.5, 0, True)
     else:
         seen = evidence(network, volume_of(View(1.0)), found)
         quality = network.judge(seen, numbers(found, expected, spacing_mm))
@@ -83,20 +83,21 @@ def found_at_scales(
 
 def looked_at(
     network: DeformationNetwork, volume_of: Callable[[View], torch.Tensor], taken: torch.Tensor | None = None
-) -> tuple[Deformation, list[torch.Tensor]]:
-    """What is found, with the quality that the second look gives it, and (1,) what it expected of each view; arguments
-    as of `found_at_scales`."""
-    expected = []
+) -> tuple[Deformation, torch.Tensor]:
+    """What is found, with the quality that the second look gives it, and what it expected of each view, (1, views);
+    arguments as of `found_at_scales`."""
+    volumes, maps = [], []
 
     def map_of(view: View) -> torch.Tensor:
-        volume = volume_of(view)
-        scores = both_ways(network.map_of, volume)
+        volumes.append(volume_of(view))
+        maps.append(both_ways(network.map_of, volumes[-1]))
         if taken is not None:
-            scores = elsewhere(scores, seen_in(view, taken, scores.shape[-1]))
-        expected.append(network.expect(volume, scores)[1])
-        return scores
+            maps[-1] = elsewhere(maps[-1], seen_in(view, taken, maps[-1].shape[-1]))
+        return maps[-1]
 
-    return network(volume_of(View(1.0)), dense=map_at_scales(map_of)), expected
+    found = network(volume_of(View(1.0)), dense=map_at_scales(map_of))
+    expected = network.expect(torch.cat(volumes), torch.cat(maps))[1]  # at once: a third of the time
+    return found, expected[None]
 
 
 def around(found: Deformation) -> torch.Tensor:

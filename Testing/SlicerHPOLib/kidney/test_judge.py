@@ -53,7 +53,7 @@ def test_evidence_lies_in_the_templates_frame_wherever_the_kidney_lies(network):
 def test_numbers_say_what_was_expected_and_how_large_it_is(network):
     with torch.inference_mode():
         deformation = found(network)
-        views = [torch.tensor([value]) for value in (0.5, -1.0, 2.0, 0.0)]
+        views = torch.tensor([[0.5, -1.0, 2.0, 0.0]])
         least, median, most, last, ml, larger, *scales = numbers(deformation, views, 3.0)[0].tolist()
     assert (least, median, most) == (-1.0, 0.25, 2.0) and last == float(deformation.quality)
     inside, mapped = int((deformation.phi > 0).sum()), float(torch.sigmoid(deformation.scores).sum())
