@@ -18,7 +18,7 @@ from .transforms import points_of, pose_matrix, sample, sample_distance, transfo
 if TYPE_CHECKING:
     from .deformation import Deformation, DeformationNetwork
 
-JUDGE = "judge."  # how the names of what is here begin, in the state of a network
+JUDGE = "judge"  # how the names of what is here begin, in the state of a network
 CHANNELS = 3  # of the evidence
 WIDTHS = (16, 32, 64)  # channels of its levels
 HIDDEN = 64
