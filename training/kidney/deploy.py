@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -35,9 +36,8 @@ from .evaluate import (
 )
 from .train import with_stages
 
-SILENT = 0.01  # part of the volumes without a kidney that there may be no warning of
 DOUBTED = 0.5  # confidence below which there is a warning in any case
-EMPTIES = 3  # times as many of these to calibrate on: a quantile takes more than a mean
+EMPTIES = 3  # times as many without a kidney to calibrate on: the largest of all takes more than a mean
 FINE = ("template_phi", "child.template_change")  # lengths in mm, that a byte is too coarse for
 POPULATIONS_TEXT = (
     "Children have layers of their own (section 3.3): their features are scaled and shifted, pose, modes and template "
@@ -97,10 +97,10 @@ def calibrated(found: Sequence[Answer], slope: float, offset: float) -> list[Ans
 
 
 def least_confidence(found: Sequence[Answer]) -> float:
-    """The confidence below which all but a part `SILENT` of the volumes without a kidney lie; `DOUBTED` at least, for
-    other volumes may be less clear than those that it is measured on."""
+    """The confidence below which all volumes without a kidney lie, to three digits; `DOUBTED` at least, for other
+    volumes may be less clear than those that it is measured on."""
     empty = [0.0 if answer.refused else answer.confidence for answer in found if answer.group == EMPTY]
-    return max(DOUBTED, round(float(np.quantile(empty, 1 - SILENT)), 3))
+    return max(DOUBTED, (math.floor(1000 * max(empty)) + 1) / 1000)
 
 
 def deploy(
@@ -222,7 +222,7 @@ def model_card(
         *([POPULATIONS_TEXT] if manifest["architecture"]["adapted"] else []),
         f"Confidence: {JUDGED_TEXT if manifest['architecture']['judged'] else EXPECTED_TEXT} Below "
         f"{manifest['decision']['least_confidence']:g} it is said that there may be no kidney: {DOUBTED:g}, or what "
-        f"leaves out {100 * SILENT:g} % of the volumes without one. Both are calibrated on other simulated volumes.",
+        "no volume without one has reached. Both are calibrated on other simulated volumes.",
         "## Training",
         *(
             f"{part['volumes']:,} simulated volumes, {part['hours']} hours on this plan: `{json.dumps(part['plan'])}`."
