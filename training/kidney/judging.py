@@ -15,11 +15,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from SlicerHPOLib.job import Job
-from SlicerHPOLib.kidney.deformation import Deformation, DeformationNetwork
+from SlicerHPOLib.kidney.deformation import DeformationNetwork
 from SlicerHPOLib.kidney.grid import SIZE, SPACINGS_MM
 from SlicerHPOLib.kidney.judge import JUDGE, evidence, numbers
 from SlicerHPOLib.kidney.scales import around, looked_at, seen_in
-from SlicerHPOLib.kidney.template import Template
 from torch.nn import functional
 
 from ..checkpoint import load_checkpoint, save_checkpoint
@@ -29,7 +28,7 @@ from ..shards import load_shards, make_shards
 from . import other_modality
 from .augment import augment, noise_volumes
 from .dataset import EMPTY, Volumes, draw_volume
-from .train import CHECKPOINT, batch_of, descend, with_stages
+from .train import CHECKPOINT, batch_of, descend, overlap, with_parts, with_stages
 
 EMPTY_SHARE = 0.5  # of the ultrasound
 MR_SHARE, NOISE_SHARE = 0.04, 0.03  # of all volumes: what is no ultrasound
@@ -74,6 +73,12 @@ class JudgePlan:
     size: int = SIZE
     spacings_mm: tuple[float, ...] = SPACINGS_MM
     seed: int = 0
+
+    def __post_init__(self):
+        if self.volumes < 2:
+            raise ValueError(
+                f"A judge learns from 2 volumes at least, and a tenth is kept for validation; given is {self.volumes}."
+            )
 
 
 def train_judge(
@@ -122,7 +127,7 @@ def train_judge(
             losses.append(_step(plan, judge, optimizer, learning, step))
             job.progress(0.8 + 0.2 * step / plan.steps, f"epoch {epoch + 1}/{epochs} loss {np.mean(losses[-50:]):.3f}")
         judge.eval()
-        loss = float(functional.binary_cross_entropy_with_logits(judged(judge, validation), _dice(validation)))
+        loss = float(loss_of(judged(judge, validation), validation))
         row = {"epoch": epoch + 1, "train_loss": float(np.mean(losses)), "validation_loss": loss}
         state["curves"].append(row | {"seconds": time.monotonic() - started})
         state["epoch"] = epoch + 1
@@ -133,12 +138,7 @@ def train_judge(
 
 def with_judge(network: DeformationNetwork) -> DeformationNetwork:
     """A copy of the network with a judge that has learned nothing yet. One that it had is left out."""
-    phi, modes = network.template_phi[0, 0].numpy(), network.template_modes.numpy()
-    template = Template(phi, modes, np.zeros(len(modes)), network.spacing_mm)
-    judged = DeformationNetwork(replace(network.plan, judged=True), template)
-    own = {name: value for name, value in network.state_dict().items() if not name.startswith(JUDGE)}
-    judged.load_state_dict(own, strict=False)
-    return judged.eval()
+    return with_parts(network, JUDGE, judged=True)
 
 
 def find(run: str | Path, out: str | Path, plan: JudgePlan, workers: int = 2, job: Job = Job()) -> Findings:
@@ -225,17 +225,11 @@ def found_in(
             Findings(
                 (255 * seen).round().to(torch.uint8).numpy(),
                 numbers(found, expected, spacing_mm).numpy(),
-                np.array([dice_of(found, truth)], np.float32),
+                np.array([overlap(found.phi > 0, truth)], np.float32),
                 np.array([number]),
             )
         )
     return findings
-
-
-def dice_of(found: Deformation, truth: torch.Tensor) -> float:
-    """Dice of what was found in a volume, 0 where there is no kidney."""
-    inside = found.phi > 0
-    return float(2 * (inside & truth).sum() / (inside.sum() + truth.sum()).clamp(min=1))
 
 
 def given(findings: Findings) -> tuple[torch.Tensor, torch.Tensor]:
@@ -252,8 +246,9 @@ def judged(judge: torch.nn.Module, findings: Findings) -> torch.Tensor:
     return torch.cat([judge(*given(findings.where(part))) for part in parts])
 
 
-def _dice(findings: Findings) -> torch.Tensor:
-    return torch.from_numpy(findings.dice)
+def loss_of(expected: torch.Tensor, findings: Findings) -> torch.Tensor:
+    """Cross entropy of the Dice reached, of logits (N,) of what was expected."""
+    return functional.binary_cross_entropy_with_logits(expected, torch.from_numpy(findings.dice))
 
 
 def _step(plan: JudgePlan, judge: torch.nn.Module, optimizer, findings: Findings, step: int) -> float:
@@ -268,4 +263,4 @@ def _step(plan: JudgePlan, judge: torch.nn.Module, optimizer, findings: Findings
     seen = torch.cat([torch.where(image > 0, grey, 0), seen[:, 1:]], 1)
     with torch.autocast("cpu", torch.bfloat16):
         expected = judge(seen, known + 0.1 * torch.randn_like(known))
-    return descend(functional.binary_cross_entropy_with_logits(expected, _dice(chosen)), judge, optimizer)
+    return descend(loss_of(expected, chosen), judge, optimizer)

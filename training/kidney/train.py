@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -207,6 +207,17 @@ def of_all(network: UNet | DeformationNetwork) -> dict[str, torch.Tensor]:
     return {name: value for name, value in network.state_dict().items() if not name.startswith((*SECOND, JUDGE))}
 
 
+def with_parts(network: DeformationNetwork, anew: str, **plan) -> DeformationNetwork:
+    """A copy of the network by a plan that is changed so. The parts whose names begin with `anew` have learned nothing;
+    all others are the network's own."""
+    phi, modes = network.template_phi[0, 0].numpy(), network.template_modes.numpy()
+    template = Template(phi, modes, np.zeros(len(modes)), network.spacing_mm)
+    changed = DeformationNetwork(replace(network.plan, **plan), template)
+    own = {name: value for name, value in network.state_dict().items() if not name.startswith(anew)}
+    changed.load_state_dict(own, strict=False)
+    return changed.eval()
+
+
 def with_stages(folder: str | Path) -> tuple[UNet | DeformationNetwork, list[dict]]:
     """The network of a training folder or of a deployed model, and the stages of training that it has behind it.
 
@@ -321,7 +332,7 @@ def loss_of(plan: TrainingPlan, found: Deformation | torch.Tensor, truth: torch.
         return dense
     if there.any():
         loss = deformation_loss(_where(found, there), truth[there], width_mm=plan.width_mm)
-    reached = torch.stack([_dice(phi > 0, inside) for phi, inside in zip(found.phi, truth > 0.5, strict=True)])
+    reached = torch.stack([overlap(phi > 0, inside) for phi, inside in zip(found.phi, truth > 0.5, strict=True)])
     loss = loss + QUALITY_WEIGHT * functional.binary_cross_entropy_with_logits(found.quality, reached)
     return loss + plan.dense_weight * dense
 
@@ -396,11 +407,12 @@ def validate(network: torch.nn.Module, volumes: Volumes, device) -> tuple[float,
             answer = network(images.to(device).contiguous(memory_format=torch.channels_last_3d))
         truth = distances.to(device) > 0
         if isinstance(answer, Deformation):
-            found[0, volumes.population[n]].append(float(_dice(answer.phi > 0, truth)))
+            found[0, volumes.population[n]].append(float(overlap(answer.phi > 0, truth)))
         scores = answer.scores if isinstance(answer, Deformation) else answer
-        found[1, volumes.population[n]].append(float(_dice(scores > 0, truth)))
+        found[1, volumes.population[n]].append(float(overlap(scores > 0, truth)))
     return tuple(float(np.mean(values)) if values else math.nan for values in found.values())
 
 
-def _dice(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+def overlap(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """Dice of two masks of one shape, 0 where both are empty."""
     return 2 * (a & b).sum() / (a.sum() + b.sum()).clamp(min=1)

@@ -23,7 +23,7 @@ import copy
 import re
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +32,6 @@ from SlicerHPOLib.job import Job
 from SlicerHPOLib.kidney.deformation import Deformation, DeformationNetwork, heaviside
 from SlicerHPOLib.kidney.population import sizes
 from SlicerHPOLib.kidney.request import ADULT, CHILD
-from SlicerHPOLib.kidney.template import Template
 from SlicerHPOLib.kidney.transfer import AdaptedUNet
 from SlicerHPOLib.kidney.unet import Block, UNet, dice_loss, seen_box
 from torch import nn
@@ -42,7 +41,7 @@ from ..checkpoint import load_checkpoint, save_checkpoint
 from ..curves import cosine, write_curves
 from .augment import augment
 from .dataset import EMPTY, Volumes
-from .train import CHECKPOINT, TrainingPlan, batch_of, descend, occupancy, shifted_maps
+from .train import CHECKPOINT, TrainingPlan, batch_of, descend, occupancy, shifted_maps, with_parts
 from .train import loss_of as training_loss
 
 EVERYWHERE = " at all levels"
@@ -126,12 +125,7 @@ class TunedDeformation(nn.Module):
 
 def with_layers(network: DeformationNetwork) -> DeformationNetwork:
     """A copy of the network with layers for children, that change nothing yet. Those that it had are left out."""
-    phi, modes = network.template_phi[0, 0].numpy(), network.template_modes.numpy()
-    template = Template(phi, modes, np.zeros(len(modes)), network.spacing_mm)
-    adapted = DeformationNetwork(replace(network.plan, adapted=True), template)
-    own = {name: value for name, value in network.state_dict().items() if not name.startswith("child.")}
-    adapted.load_state_dict(own, strict=False)
-    return adapted.eval()
+    return with_parts(network, "child.", adapted=True)
 
 
 def prepared(network: UNet | DeformationNetwork, strategy: str) -> nn.Module:

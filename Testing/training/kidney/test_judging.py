@@ -105,6 +105,12 @@ def test_a_judge_that_there_was_is_learned_anew(judging):
     assert differ and all(name.startswith("judge.") for name in differ)
 
 
+def test_too_few_volumes_are_refused_before_anything_is_written(run, tmp_path):
+    with pytest.raises(ValueError, match="2 volumes at least.*given is 1"):
+        train_judge(run, tmp_path / "out", replace(PLAN, volumes=1))
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_u_net_has_no_judge(tmp_path):
     network = UNet(TINY)
     state = {"plan": {"network": asdict(TINY), "steps": 1, "steps_per_epoch": 1}, "volumes": 4}
