@@ -106,7 +106,7 @@ def test_a_judge_that_there_was_is_learned_anew(judging):
 
 
 def test_too_few_volumes_are_refused_before_anything_is_written(run, tmp_path):
-    with pytest.raises(ValueError, match="2 volumes at least.*given is 1"):
+    with pytest.raises(ValueError, match=r"2 volumes at least.*given is 1"):
         train_judge(run, tmp_path / "out", replace(PLAN, volumes=1))
     assert not (tmp_path / "out").exists()
 
